@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drags as images: the input of the adaptive normalisation (paper, section 3.2).
+
+`drags` is `[B, N, K, 4]`: for each frame and drag (x_start, y_start, x_now, y_now), normalised image
+coordinates. `valid` is `[B, N, K] bool`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
+
+CELL_CHANNELS = 6  # start, current and final location, x and y each
+DENSE_CHANNELS = 6  # per bandwidth: displacement x, y and density around the starts, the same around "now"
+COORDINATE_CHANNELS = 2
+EMPTY = -1.0
+# Displacements are a fraction of the image; this brings the usual ones near one.
+DISPLACEMENT_GAIN = 4.0
+# Where no drag is near, the interpolated displacement fades to zero instead of dividing by nothing.
+DENSITY_FLOOR = 1e-2
+
+
+def cell_maps(drags: torch.Tensor, valid: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """One cell per location holds the sub-cell offset, everything else is -1 (as published).
+
+    Returns:
+        `[B, N, 6K, height, width]` like `drags`. Drag k owns channels 6k to 6k + 5: start, current and final
+        location, x then y. Each location writes, at its cell `round(x * s - 0.5)` clipped to the grid, the
+        offsets `x * s - cell`. Slots that are not valid stay -1.
+    """
+    final = drags[:, -1:, :, 2:].expand_as(drags[..., 2:])
+    locations = torch.stack([drags[..., :2], drags[..., 2:], final], dim=3)  # [B, N, K, 3, 2]
+    size = torch.tensor([width, height], dtype=drags.dtype, device=drags.device)
+    cells = (locations * size - 0.5).round().clamp(min=0)
+    cells = torch.minimum(cells, size - 1)
+    offsets = locations * size - cells  # [B, N, K, 3, 2]
+    columns = torch.arange(width, dtype=drags.dtype, device=drags.device)
+    rows = torch.arange(height, dtype=drags.dtype, device=drags.device)
+    hit = (cells[..., 1, None] == rows)[..., :, None] & (cells[..., 0, None] == columns)[..., None, :]
+    hit = hit & valid[..., None, None, None]  # [B, N, K, 3, H, W]
+    empty = torch.full((), EMPTY, dtype=drags.dtype, device=drags.device)
+    maps = torch.where(hit[:, :, :, :, None], offsets[..., None, None], empty)  # [B, N, K, 3, 2, H, W]
+    return maps.flatten(2, 4)
+
+
+def dense_maps(
+    drags: torch.Tensor, valid: torch.Tensor, height: int, width: int, bandwidths: tuple[float, ...]
+) -> torch.Tensor:
+    """Drags splatted softly: what the sparse cells say, readable from afar and in any slot order.
+
+    For each bandwidth (standard deviation of a Gaussian, in image sides) the displacements since the start
+    are interpolated by kernel regression, once around the drags' starts ("what will leave from here") and
+    once around their current places ("what has arrived here"), each with its kernel density. Two channels
+    of coordinates in [-1, 1] close the stack; self-attention has no other notion of place.
+
+    Returns:
+        `[B, N, 6 * len(bandwidths) + 2, height, width]` like `drags`.
+    """
+    batch, frames = drags.shape[:2]
+    columns = (torch.arange(width, dtype=drags.dtype, device=drags.device) + 0.5) / width
+    rows = (torch.arange(height, dtype=drags.dtype, device=drags.device) + 0.5) / height
+    displacement = (drags[..., 2:] - drags[..., :2]) * DISPLACEMENT_GAIN  # [B, N, K, 2]
+    used = valid.to(drags.dtype)[..., None, None]
+    layers = []
+    for place in (drags[..., :2], drags[..., 2:]):
+        dx2 = (columns - place[..., 0, None]).square()[..., None, :]
+        dy2 = (rows - place[..., 1, None]).square()[..., :, None]
+        distance2 = dx2 + dy2  # [B, N, K, H, W]
+        for bandwidth in bandwidths:
+            kernel = torch.exp(distance2 * (-0.5 / bandwidth**2)) * used
+            density = kernel.sum(dim=2)
+            moved = torch.einsum("bnkhw,bnkc->bnchw", kernel, displacement)
+            layers.append(moved / (density + DENSITY_FLOOR)[:, :, None])
+            layers.append((density / (density + 1.0))[:, :, None])
+    ones = torch.ones(batch, frames, 1, height, width, dtype=drags.dtype, device=drags.device)
+    layers.append(ones * (columns * 2 - 1))
+    layers.append(ones * (rows * 2 - 1)[:, None])
+    return torch.cat(layers, dim=2)
+
+
+def map_channels(num_drags: int, bandwidths: tuple[float, ...]) -> int:
+    """Number of channels of the drag images for `num_drags` slots."""
+    channels = CELL_CHANNELS * num_drags
+    if bandwidths:
+        channels += DENSE_CHANNELS * len(bandwidths) + COORDINATE_CHANNELS
+    return channels
+
+
+class DragEmbedding(nn.Module):
+    """Small conv net from drag images to the scale and shift of one layer (paper, eq. 5).
+
+    3x3 convolutions with SiLU; the last one starts at zero, so that an untrained embedding changes nothing.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(in_channels, hidden[0], 3, padding=1)
+        self.blocks = nn.ModuleList()
+        for here, there in zip(hidden[:-1], hidden[1:], strict=True):
+            self.blocks.append(nn.Conv2d(here, here, 3, padding=1))
+            self.blocks.append(nn.Conv2d(here, there, 3, padding=1))
+        self.conv_out = nn.Conv2d(hidden[-1], out_channels, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """`maps [B·N, C, h, w]` to scale and shift stacked, `[B·N, 2·out, h, w]`."""
+        hidden = F.silu(self.conv_in(maps))
+        for block in self.blocks:
+            hidden = F.silu(block(hidden))
+        return self.conv_out(hidden)
