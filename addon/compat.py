@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The few places where Blender 4.2 to 5.2 differ for this add-on."""
+
+from __future__ import annotations
+
+from bpy.types import ImageFormatSettings
+
+# 4.2-4.5 call it "EEVEE Next"; from 5.0 on it has the old name back.
+EEVEE_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT"})
+
+
+def media_type_values(settings: ImageFormatSettings) -> dict[str, str]:
+    """From 5.0 on, a still's file format can be chosen only under the media type "IMAGE"."""
+    return {"media_type": "IMAGE"} if hasattr(settings, "media_type") else {}

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Program: a .blend's still and drags as files, `DIR/still.png` (RGBA) and `DIR/drags.json`.
+
+    python -m puppet_master.addon.render_still SCENE.blend --out DIR [--size WxH]
+    blender -b SCENE.blend -P addon/render_still.py -- --out DIR [--size WxH]
+
+It ends with one JSON line: `{"still", "drags", "width", "height", "frame", "engine"}` on stdout, or
+`{"error": {"kind", "message"}}` on stderr with the exit code of the error's class (2: wrong usage). A
+scene without drags gives an empty drag file. Python scripts stored in the .blend are not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+PACKAGE = "puppet_master"
+
+
+def _join_package() -> None:
+    """Run by its path (`blender -P`), this file lies outside its package: make the package importable."""
+    global __package__
+    if __package__:
+        return
+    root = Path(__file__).absolute().parents[1]
+    if PACKAGE not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            PACKAGE, root / "__init__.py", submodule_search_locations=[str(root)]
+        )
+        assert spec is not None and spec.loader is not None
+        sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[PACKAGE])
+    __package__ = f"{PACKAGE}.addon"
+
+
+_join_package()
+
+from ..backend.errors import InputError, OutputError, PuppetMasterError  # noqa: E402
+from ..backend.protocol import drags_to_json  # noqa: E402
+from ..backend.requirements import explain_missing_bpy  # noqa: E402
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit code.
+
+    Args:
+        arguments: the command line; that of this process when absent.
+    """
+    options = _parser().parse_args(_own_arguments() if arguments is None else arguments)
+    try:
+        summary = render(options.scene, options.out, options.size)
+    except PuppetMasterError as error:
+        line = json.dumps({"error": {"kind": error.kind, "message": str(error)}})
+        print(line, file=sys.stderr, flush=True)
+        return error.exit_code
+    print(json.dumps(summary), flush=True)
+    return 0
+
+
+def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> dict[str, str | int]:
+    """Write the still and the drags of a .blend into `out`; returns what the program prints.
+
+    Args:
+        scene_file: the .blend; the open file when absent.
+        out: folder for `still.png` and `drags.json`, created.
+        size: width and height of the still in pixels; as set in the scene when absent.
+
+    Raises:
+        RequirementError: Blender's module or a system library it needs is missing.
+        InputError: no readable .blend, no camera, or a stored drag that is not valid.
+        OutputError: the folder cannot be written.
+    """
+    try:
+        import bpy
+    except ImportError as error:
+        raise explain_missing_bpy(error) from error
+    from . import handles
+    from .still import render_still
+
+    ours = not hasattr(bpy.types.Scene, "puppet_master")  # else the extension is enabled in this Blender
+    if ours:
+        handles.register()
+    try:
+        if scene_file is not None:
+            _open(scene_file)
+        scene = bpy.context.scene
+        drags = handles.drags_of(scene)  # before the still: a wrong drag must not cost a render
+        still = render_still(scene, out / "still.png", size)
+    finally:
+        if ours:
+            handles.unregister()
+    drag_file = out / "drags.json"
+    _write(drag_file, json.dumps(drags_to_json(drags), indent=2) + "\n")
+    return {
+        "still": str(still.path),
+        "drags": str(drag_file),
+        "width": still.width,
+        "height": still.height,
+        "frame": still.frame,
+        "engine": still.engine,
+    }
+
+
+def _open(scene_file: Path) -> None:
+    import bpy
+
+    if not scene_file.is_file():
+        raise InputError(f"scene {scene_file} does not exist or is not a file")
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(scene_file), load_ui=False, use_scripts=False)
+    except RuntimeError as error:
+        reason = " ".join(str(error).removeprefix("Error: ").split())
+        raise InputError(f"cannot open scene {scene_file}: {reason}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _own_arguments() -> list[str]:
+    """What stands after "--" under Blender, the whole command line otherwise."""
+    if "--" in sys.argv:
+        return sys.argv[sys.argv.index("--") + 1 :]
+    return sys.argv[1:]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="puppet_master.addon.render_still", description="Render a .blend's still and write its drags."
+    )
+    parser.add_argument(
+        "scene", type=Path, nargs="?", metavar="SCENE.blend", help="scene to render; the open one if absent"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the two files")
+    parser.add_argument(
+        "--size", type=_size, metavar="WxH", help="pixels, e.g. 256x256; as set in the scene if absent"
+    )
+    return parser
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    try:
+        return int(width), int(height)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size like 256x256") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rendering the still: what the scene's camera sees at the current frame, as an RGBA PNG.
+
+The background is left transparent, so that the backend can put behind the object whatever its model was
+trained with. Every setting touched is put back, also after an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.types import Image, RenderSettings, Scene
+
+from ..backend.errors import InputError, OutputError
+from .compat import EEVEE_ENGINES, media_type_values
+
+MIN_SIDE, MAX_SIDE = 16, 4096
+
+
+@dataclass(frozen=True)
+class Still:
+    """A rendered still.
+
+    Attributes:
+        path: the PNG.
+        width, height: in pixels.
+        frame: the scene frame it shows.
+        engine: what rendered it; differs from the scene's where that cannot draw here.
+    """
+
+    path: Path
+    width: int
+    height: int
+    frame: int
+    engine: str
+
+
+def still_resolution(render: RenderSettings, long_side: int) -> tuple[int, int]:
+    """Width and height in pixels with the render's aspect and the given longer side."""
+    width = render.resolution_x * render.pixel_aspect_x
+    height = render.resolution_y * render.pixel_aspect_y
+    scale = long_side / max(width, height)
+    return max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale))
+
+
+def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) -> Still:
+    """Render the scene's camera at the current frame into `path`, an RGBA PNG with straight alpha.
+
+    Args:
+        scene: the scene to render.
+        path: the PNG to write; its folder is created.
+        size: width and height in pixels, 16 to 4096; the size set in the scene when absent.
+
+    Raises:
+        InputError: the scene has no camera, the size is out of range, or Blender refuses to render.
+        OutputError: the file cannot be written.
+    """
+    settings = scene.puppet_master
+    width, height = size or still_resolution(scene.render, settings.still_size)
+    if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
+        raise InputError(
+            f"the still's size {width}x{height} lies outside {MIN_SIDE} to {MAX_SIDE} pixels a side"
+        )
+    if scene.camera is None:
+        raise InputError(
+            f'scene "{scene.name}" has no camera; add one and make it the scene\'s active camera'
+        )
+    engine = _drawable_engine(scene)
+    with ExitStack() as stack:
+        for owner, values in _settings_for_still(scene, engine, (width, height), settings.still_samples):
+            stack.enter_context(_temporarily(owner, values))
+        try:
+            bpy.ops.render.render(scene=scene.name)
+        except RuntimeError as error:
+            raise InputError(f'scene "{scene.name}" cannot be rendered: {_one_line(error)}') from error
+        _save(_render_result(scene), scene, path)
+    return Still(path, width, height, scene.frame_current, engine)
+
+
+def _drawable_engine(scene: Scene) -> str:
+    """The scene's engine, or Cycles for EEVEE without a window: there EEVEE has no GPU to draw with."""
+    engine = scene.render.engine
+    if bpy.app.background and engine in EEVEE_ENGINES:
+        return "CYCLES"
+    return engine
+
+
+def _settings_for_still(
+    scene: Scene, engine: str, size: tuple[int, int], samples: int
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Settings owners and the values they get for one still, in the order they must be set."""
+    render = scene.render
+    yield (
+        render,
+        {
+            "engine": engine,
+            "resolution_x": size[0],
+            "resolution_y": size[1],
+            "resolution_percentage": 100,
+            "pixel_aspect_x": 1.0,
+            "pixel_aspect_y": 1.0,
+            "film_transparent": True,
+            "use_border": False,
+            "use_multiview": False,
+            "use_sequencer": False,
+            "use_stamp": False,
+        },
+    )
+    image_settings = render.image_settings
+    yield (
+        image_settings,
+        {
+            **media_type_values(image_settings),
+            "file_format": "PNG",
+            "color_mode": "RGBA",
+            "color_depth": "8",
+        },
+    )
+    if engine == "CYCLES":
+        cycles = scene.cycles
+        yield cycles, {"samples": min(samples, cycles.samples)}
+
+
+@contextmanager
+def _temporarily(owner: Any, values: dict[str, Any]) -> Iterator[None]:
+    """Set attributes for the length of the block.
+
+    They are put back in the same order: an image's format decides which colour modes it may have.
+    """
+    before = {name: getattr(owner, name) for name in values}
+    try:
+        for name, value in values.items():
+            setattr(owner, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)
+
+
+def _render_result(scene: Scene) -> Image:
+    for image in bpy.data.images:
+        if image.type == "RENDER_RESULT":
+            return image
+    raise InputError(f'scene "{scene.name}" rendered nothing; check that its engine is enabled')
+
+
+def _save(image: Image, scene: Scene, path: Path) -> None:
+    # save_render takes the path as it is: the scene's own output path would expand "#" and "{}" in it.
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save_render(str(part), scene=scene)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"cannot write the still {path}: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).removeprefix("Error: ").split())
