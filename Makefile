@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The doors of the project. `make preview` and `make test` install whatever they need first.
+
+BIN := .venv/bin
+
+.PHONY: help preview test lint bench extension model-tiny setup clean
+
+help:  ## list these commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## make .venv with the locked dependencies; quick when it is current
+	@bash .ci/bootstrap.sh
+
+preview: setup  ## a moving preview of the example scene in out/cabinet
+	@$(BIN)/puppet-master preview examples/cabinet.blend --out out/cabinet
+
+test: setup  ## run the tests
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: setup  ## check the style
+	@$(BIN)/ruff check .
+
+bench: setup  ## measure times and memory
+	@for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit $$?; done
+
+extension: setup  ## the Blender extension as a zip in dist/
+	@mkdir -p dist
+	@$(BIN)/python .venv/lib/python3.11/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py build --output-dir dist
+
+clean:  ## remove what these commands made, the environment included
+	rm -rf .venv out dist build *.egg-info
