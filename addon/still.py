@@ -17,8 +17,10 @@ import bpy
 from bpy.types import Image, RenderSettings, Scene
 
 from ..backend.errors import InputError, OutputError
+from ..backend.requirements import check_drawing
 from .compat import EEVEE_ENGINES, media_type_values
 
+WORKBENCH = "BLENDER_WORKBENCH"
 MIN_SIDE, MAX_SIDE = 16, 4096
 
 
@@ -59,6 +61,7 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
     Raises:
         InputError: the scene has no camera, the size is out of range, or Blender refuses to render.
         OutputError: the file cannot be written.
+        RequirementError: the engine needs OpenGL, and this machine cannot start it without a window.
     """
     settings = scene.puppet_master
     width, height = size or still_resolution(scene.render, settings.still_size)
@@ -71,6 +74,8 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
             f'scene "{scene.name}" has no camera; add one and make it the scene\'s active camera'
         )
     engine = _drawable_engine(scene)
+    if bpy.app.background and engine == WORKBENCH:
+        check_drawing()
     with ExitStack() as stack:
         for owner, values in _settings_for_still(scene, engine, (width, height), settings.still_samples):
             stack.enter_context(_temporarily(owner, values))

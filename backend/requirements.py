@@ -7,6 +7,7 @@ that a missing library reads the same everywhere. This file never imports bpy it
 
 from __future__ import annotations
 
+import ctypes
 import re
 import sys
 
@@ -30,6 +31,9 @@ BLENDER_LIBRARIES: dict[str, str] = {
     "libxkbcommon.so.0": "libxkbcommon0",
 }
 
+_SURFACELESS = 0x31DD  # EGL_PLATFORM_SURFACELESS_MESA, where Blender draws when it has no window
+_INSTALL = "sudo apt-get install " + " ".join(sorted(BLENDER_LIBRARIES.values()))
+
 
 def explain_missing_bpy(error: ImportError) -> RequirementError:
     """The error to raise when `import bpy` failed, with the command that installs what is missing.
@@ -46,8 +50,38 @@ def explain_missing_bpy(error: ImportError) -> RequirementError:
     if library is None:
         return RequirementError(f"Blender's Python module cannot be loaded: {error}")
     # The loader names only the first library it misses; where one is missing the others mostly are too.
-    packages = " ".join(sorted(BLENDER_LIBRARIES.values()))
     return RequirementError(
         f"Blender's Python module needs the system library {library[1]}, which is missing; "
-        f"install it and its companions with: sudo apt-get install {packages}"
+        f"install it and its companions with: {_INSTALL}"
     )
+
+
+def check_drawing() -> None:
+    """Make sure that Workbench and EEVEE can draw in a Blender without a window.
+
+    Where OpenGL cannot start, Blender ends the whole process with no word to its caller, so ask first.
+    Only Linux can lack it.
+
+    Raises:
+        RequirementError: libEGL or a driver for it is missing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        egl = ctypes.CDLL("libEGL.so.1")
+    except OSError as error:
+        raise RequirementError(
+            "Workbench and EEVEE need the system library libEGL.so.1, which is missing; "
+            f"install it and its companions with: {_INSTALL}; or let the scene render with Cycles"
+        ) from error
+    egl.eglGetPlatformDisplay.restype = ctypes.c_void_p
+    egl.eglGetPlatformDisplay.argtypes = [ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p]
+    egl.eglInitialize.argtypes = [ctypes.c_void_p] * 3
+    egl.eglTerminate.argtypes = [ctypes.c_void_p]
+    display = egl.eglGetPlatformDisplay(_SURFACELESS, None, None)
+    if not display or not egl.eglInitialize(display, None, None):
+        raise RequirementError(
+            "Workbench and EEVEE find no OpenGL driver on this machine; install Mesa's with: "
+            "sudo apt-get install libegl-mesa0 libgl1-mesa-dri; or let the scene render with Cycles"
+        )
+    egl.eglTerminate(display)
