@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line, `puppet-master`: previews, the server, models, and the commands of other rooms.
+
+Nothing heavy is imported until a command needs it, so that help and refusals come at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .. import __version__
+from .errors import Cancelled, InputError, PuppetMasterError, RequirementError
+from .process import installable
+from .protocol import FITS, PreviewRequest
+
+COMMANDS_GROUP = "puppet_master.commands"
+# Which extra brings what a room, or a module found missing, needs.
+EXTRAS = {
+    "puppet_master.data_gen": "blender",
+    "puppet_master.training": "training",
+    "bpy": "blender",
+    "cv2": "training",
+    "skimage": "training",
+}
+EXIT_CODES = {
+    0: "done",
+    1: "a fault of the program, with its traceback",
+    2: "wrong usage",
+    3: "done, but not everything (batch commands)",
+    4: "a still, scene, drag file or clip that cannot be used",
+    5: "a model that cannot be used",
+    6: "the backend cannot start, cannot be reached or stopped",
+    7: "the result cannot be written",
+    8: "the machine lacks something the program needs",
+    130: "cancelled",
+}
+# Blank lines keep the lines apart: typer joins what stands in one paragraph.
+EPILOG = "Exit codes:\n\n" + "\n\n".join(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+
+
+class RoomCommands(TyperGroup):
+    """The commands here and those that other rooms announce as entry points, loaded when asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands."""
+        return [*super().list_commands(ctx), *sorted(_rooms())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, None if there is none."""
+        if cmd_name in (rooms := _rooms()):
+            return _room_command(rooms[cmd_name])
+        return super().get_command(ctx, cmd_name)
+
+
+def _rooms() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=COMMANDS_GROUP)}
+
+
+def _room_command(entry: EntryPoint) -> Any:
+    """A click command of what the entry point names: a typer app or a function."""
+    try:
+        loaded = entry.load()
+    except ImportError as error:
+        loaded = _unavailable(error, entry)
+    if not isinstance(loaded, typer.Typer):
+        alone = typer.Typer(add_completion=False)
+        settings = getattr(loaded, "context_settings", None)
+        alone.command(entry.name, context_settings=settings)(loaded)
+        loaded = alone
+    command = typer.main.get_command(loaded)
+    command.name = entry.name
+    return command
+
+
+def _unavailable(error: ImportError, entry: EntryPoint) -> Callable[[], None]:
+    """A command that says what its room lacks."""
+
+    def command() -> None:
+        raise _missing(error, entry.module) or error
+
+    command.context_settings = {"allow_extra_args": True, "ignore_unknown_options": True}  # type: ignore[attr-defined]
+    command.__doc__ = "Not available: its libraries are not installed (run it to see which)."
+    return command
+
+
+def _missing(error: ImportError, room: str = "") -> RequirementError | None:
+    """The error that names the extra to install; None if the import failed for another reason."""
+    name = (error.name or "").partition(".")[0]
+    extra = EXTRAS.get(name) or EXTRAS.get(".".join(room.split(".")[:2]))
+    if not isinstance(error, ModuleNotFoundError) or name == "puppet_master" or extra is None:
+        return None
+    return RequirementError(
+        f"the module {name} is not installed; install what this command needs with: "
+        f'{sys.executable} -m pip install "{installable()}[{extra}]"'
+    )
+
+
+app = typer.Typer(
+    cls=RoomCommands,
+    help="Drag handles on a rendered still become a video of the parts moving.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+model_app = typer.Typer(help="Models: list them, import published weights.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"puppet-master {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+@app.command()
+def preview(
+    source: Annotated[Path, typer.Argument(metavar="STILL|SCENE.blend", help="An image or a Blender scene.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder that receives the preview.")],
+    drags: Annotated[
+        Path | None, typer.Option("--drags", help="Drag file; a scene's own drags if not given.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name or folder of the model.")] = "tiny",
+    frames: Annotated[int | None, typer.Option(help="Frames of the clip, the still included.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
+    guidance: Annotated[
+        str | None, typer.Option(metavar="A|A:B", help="Guidance, or at the first and last frame.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed repeats the same preview.")] = 0,
+    fit: Annotated[
+        str, typer.Option(metavar="|".join(FITS), help="How a still of another aspect meets the model's.")
+    ] = "letterbox",
+    background: Annotated[
+        str, typer.Option(metavar="#RRGGBB", help="Behind transparent and beside letterboxed stills.")
+    ] = "#ffffff",
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Size of a scene's still; the scene's own if not given.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the model runs.")] = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")
+    ] = False,
+) -> None:
+    """Make a preview of STILL or SCENE.blend: the dragged parts move."""
+    from .preview_command import Order, make_preview
+
+    request = PreviewRequest(
+        still_png=b"filled in later",
+        model=model,
+        frames=frames,
+        steps=steps,
+        guidance=parse_guidance(guidance) if guidance else None,
+        seed=seed,
+        fit=fit,
+        background=parse_colour(background),
+    )
+    order = Order(source, out, request, drags, parse_size(size) if size else None, device)
+    made = make_preview(order, quiet=as_json)
+    if as_json:
+        print(json.dumps(made))
+        return
+    print(f"model {made['model']} on {made['device']}: {made['timings']['total']:.1f} s")
+    for note in made["notes"]:
+        print(f"note: {note}")
+    for name in ("preview.mp4", "contact_sheet.png", "preview.json"):
+        print(out / name)
+    print(f"{out / 'frames'} ({made['frames']} PNG files)")
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Loopback port; 0 takes a free one.")] = 0,
+    handshake: Annotated[
+        Path | None, typer.Option(help="File that receives port and token; a private new one if not given.")
+    ] = None,
+    parent_pid: Annotated[int | None, typer.Option(help="End when this process ends.")] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the model runs.")] = "auto",
+    preload: Annotated[str | None, typer.Option(help="Model to load before it is asked for.")] = None,
+) -> None:
+    """Run the backend: previews over HTTP on this machine's loopback, for one user."""
+    from .serve import serve as run
+
+    run(port, handshake, parent_pid, device, preload)
+
+
+@model_app.command("list")
+def list_models() -> None:
+    """List the models installed with the program."""
+    from .registry import list_models as installed
+
+    for model in installed():
+        print(
+            f"{model.name}: {model.width} x {model.height}, {model.frames} frames, "
+            f"up to {model.num_drags} drags, {model.steps} steps"
+        )
+
+
+@model_app.command("import")
+def import_model(
+    weights: Annotated[Path, typer.Argument(help="Published UNet weights: .safetensors, .pt or .bin.")],
+    config: Annotated[Path, typer.Option("--config", help="JSON of the published constructor's arguments.")],
+    out: Annotated[Path, typer.Option("--out", help="Model folder to make; the UNet goes to OUT/unet.")],
+) -> None:
+    """Convert published weights to a model folder."""
+    from .model.importing import import_weights
+
+    print(import_weights(weights, config, out))
+
+
+def parse_guidance(text: str) -> tuple[float, float]:
+    """`3` or `1:3` (first and last frame). Raises `InputError`."""
+    try:
+        numbers = [float(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise InputError(f"guidance must be a number or FIRST:LAST such as 1:3, not {text!r}")
+    return numbers[0], numbers[-1]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`640x360`. Raises `InputError`."""
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower())
+    width, height = map(int, match.groups()) if match else (0, 0)
+    if not (16 <= width <= 8192 and 16 <= height <= 8192):
+        raise InputError(f"size must be WIDTHxHEIGHT, each 16 to 8192 pixels, such as 512x512, not {text!r}")
+    return width, height
+
+
+def parse_colour(text: str) -> tuple[float, float, float]:
+    """`#rrggbb` as numbers in [0, 1]. Raises `InputError`."""
+    digits = text.removeprefix("#")
+    try:
+        red, green, blue = bytes.fromhex(digits)
+    except ValueError as error:
+        raise InputError(f"background must be a colour #RRGGBB such as #ffffff, not {text!r}") from error
+    return red / 255, green / 255, blue / 255
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; known errors become one line and the exit code of their class."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(arguments, prog_name="puppet-master")
+    except PuppetMasterError as error:
+        return _report(error, arguments)
+    except KeyboardInterrupt:
+        return _report(Cancelled("interrupted"), arguments)
+    except ModuleNotFoundError as error:
+        if (known := _missing(error)) is None:
+            raise
+        return _report(known, arguments)
+    return 0
+
+
+def _report(error: PuppetMasterError, arguments: Sequence[str]) -> int:
+    message = " ".join(str(error).split())
+    if "--json" in arguments:
+        print(json.dumps({"error": {"kind": error.kind, "message": message}}), flush=True)
+    print(f"error: {message}", file=sys.stderr)
+    return error.exit_code
