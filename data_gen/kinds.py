@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which procedural kinds there are, how often each is drawn, and which clip a seed stands for.
+
+Kept apart from the rigs so that the command line knows the kinds without Blender.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ..backend.errors import InputError
+from .batch import Unit
+
+# How often each kind is drawn when all are asked for.
+WEIGHTS = {"cabinet": 6.0, "laptop": 2.0, "box": 1.5, "fridge": 2.0, "bucket": 2.0, "robot_arm": 1.0}
+
+SEED_STRIDE = 1_000_000  # clips a seed has to itself
+
+
+def parse_order(text: str) -> tuple[str, int]:
+    """Read "KIND:COUNT" (KIND may be "all").
+
+    Raises:
+        InputError: another form, an unknown kind, a count outside 1 to `SEED_STRIDE`.
+    """
+    match = re.fullmatch(r"([a-z_]+):(\d+)", text)
+    if not match:
+        raise InputError(f"cannot read {text!r}; write KIND:COUNT, such as all:100 or cabinet:20")
+    kind, count = match[1], int(match[2])
+    if kind != "all" and kind not in WEIGHTS:
+        raise InputError(f"no procedural kind is called {kind!r}; there are all, {', '.join(WEIGHTS)}")
+    if not 1 <= count <= SEED_STRIDE:
+        raise InputError(f"{text!r} asks for {count} clips; a seed has 1 to {SEED_STRIDE}")
+    return kind, count
+
+
+def plan(order: str, seed: int, folder: Path) -> list[Unit]:
+    """The clips that an order stands for.
+
+    Clip i of seed S has seed S·10⁶ + i, so different seeds share no clip, and a longer order begins
+    with the clips of a shorter one.
+    """
+    kind, count = parse_order(order)
+    seeds = range(seed * SEED_STRIDE, seed * SEED_STRIDE + count)
+    units = [(draw_kind(own) if kind == "all" else kind, own) for own in seeds]
+    return [Unit(name, own, folder / f"{name}-{own}.npz") for name, own in units]
+
+
+def draw_kind(seed: int) -> str:
+    """The kind that a clip's seed stands for when all kinds are asked for."""
+    shares = np.array(list(WEIGHTS.values()))
+    return str(np.random.default_rng(seed).choice(list(WEIGHTS), p=shares / shares.sum()))

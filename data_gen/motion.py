@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Choosing how a rig moves in a clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .rigs import Part, Rig
+
+MIN_SHARE = 0.35  # of a joint's range that a moving joint travels at least
+SMOOTH_CHANCE = 0.2
+CLOSED_CHANCE = 0.6
+MOVING_WEIGHTS = (0.74, 0.18, 0.08)
+
+
+@dataclass(frozen=True)
+class Move:
+    """One joint's travel over the clip, from state to state, at constant speed or resting at both ends."""
+
+    part: Part
+    start: float
+    end: float
+    smooth: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """For a clip's metadata."""
+        joint = self.part.joint
+        return {
+            "part": self.part.id, "name": self.part.name, "kind": joint.kind if joint else None,
+            "start": self.start, "end": self.end, "ease": "smooth" if self.smooth else "linear",
+        }  # fmt: skip
+
+
+def choose_moves(rig: Rig, rng: np.random.Generator) -> list[Move]:
+    """Pose all joints of a rig and choose the one to three that move, opening as well as closing."""
+    joints = rig.joints
+    for part in joints:
+        rig.pose(part, _resting_state(part, rng))
+    count = min(len(joints), 1 + int(rng.choice(len(MOVING_WEIGHTS), p=MOVING_WEIGHTS)))
+    chosen = rng.choice(len(joints), size=count, replace=False)
+    smooth = bool(rng.random() < SMOOTH_CHANCE)
+    return [_choose_move(joints[index], rng, smooth) for index in chosen]
+
+
+def apply_moves(rig: Rig, moves: list[Move], frames: int) -> None:
+    """Key the moves on frames 1 to `frames`."""
+    for move in moves:
+        interpolation = "BEZIER" if move.smooth else "LINEAR"
+        rig.animate(move.part, (move.start, move.end), (1, frames), interpolation)
+
+
+def moved_groups(rig: Rig, moves: list[Move]) -> list[list[int]]:
+    """For each moving joint the part ids that it alone, or it last, carries along."""
+    moving = [move.part for move in moves]
+    groups = []
+    for part in moving:
+        deeper = [other for other in moving if other is not part and other in rig.subtree(part)]
+        taken = {item.id for other in deeper for item in rig.subtree(other)}
+        groups.append([item.id for item in rig.subtree(part) if item.id not in taken])
+    return groups
+
+
+def _resting_state(part: Part, rng: np.random.Generator) -> float:
+    low, high = part.joint.limits
+    if low == 0.0 and rng.random() < CLOSED_CHANCE:
+        return 0.0
+    return float(rng.uniform(low, high))
+
+
+def _choose_move(part: Part, rng: np.random.Generator, smooth: bool) -> Move:
+    low, high = part.joint.limits
+    travel = rng.uniform(MIN_SHARE, 1.0) * (high - low)
+    # A third of the moves begin or end at the lower limit: fully closed.
+    first = low if rng.random() < 0.35 else float(rng.uniform(low, high - travel))
+    states = [float(first), float(first + travel)]
+    if rng.random() < 0.5:
+        states.reverse()
+    return Move(part, states[0], states[1], smooth)

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Solid shapes for rigs: boxes, cylinders, tubes and prisms gathered into one mesh with UVs.
+
+Coordinates: x right, y back (an object's front looks along -y), z up; about one unit for the whole object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import bpy
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .finishes import Finish
+
+SHARP_ANGLE = 0.7  # radians; flatter edges are shaded smooth
+
+# Corners of a box are numbered by bits: 1 = high x, 2 = high y, 4 = high z.
+# Each side lists its corners counter-clockwise seen from outside, starting at the lower left.
+BOX_SIDES: dict[str, tuple[int, int, int, int]] = {
+    "front": (0, 1, 5, 4),
+    "back": (3, 2, 6, 7),
+    "left": (2, 0, 4, 6),
+    "right": (1, 3, 7, 5),
+    "bottom": (2, 3, 1, 0),
+    "top": (4, 5, 7, 6),
+}
+FITTED = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+class Shape:
+    """Faces gathered from primitives, each with a finish; becomes one Blender mesh.
+
+    A face without UVs of its own is box mapped: its texture is laid on along the axis its normal is
+    nearest to, one repeat per `Finish.tile` units.
+    """
+
+    def __init__(self) -> None:
+        self.points: list[NDArray[np.float64]] = []
+        self.faces: list[tuple[int, ...]] = []
+        self.finishes: list[Finish] = []
+        self.uvs: list[NDArray[np.float64] | None] = []
+        self._count = 0
+
+    def add_points(self, points: ArrayLike) -> int:
+        """Add points `[n, 3]`; gives the index of the first."""
+        array = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        first = self._count
+        self.points.append(array)
+        self._count += len(array)
+        return first
+
+    def add_face(self, corners: Sequence[int], finish: Finish, uv: ArrayLike | None = None) -> None:
+        """Add a face over point indices, counter-clockwise seen from outside."""
+        self.faces.append(tuple(corners))
+        self.finishes.append(finish)
+        self.uvs.append(None if uv is None else np.asarray(uv, dtype=np.float64))
+
+    def box(
+        self,
+        low: ArrayLike,
+        high: ArrayLike,
+        finish: Finish,
+        sides: Mapping[str, Finish] | None = None,
+        fitted: Sequence[str] = (),
+    ) -> Shape:
+        """A box between two corners.
+
+        Args:
+            low, high: opposite corners.
+            finish: of all sides not named in `sides`.
+            sides: other finishes by side name (a key of `BOX_SIDES`).
+            fitted: sides whose texture covers the whole side once.
+        """
+        low, high = np.minimum(low, high), np.maximum(low, high)
+        corners = [[(low, high)[bit >> axis & 1][axis] for axis in range(3)] for bit in range(8)]
+        first = self.add_points(corners)
+        for side, indices in BOX_SIDES.items():
+            chosen = (sides or {}).get(side, finish)
+            self.add_face([first + i for i in indices], chosen, FITTED if side in fitted else None)
+        return self
+
+    def cylinder(
+        self,
+        start: ArrayLike,
+        end: ArrayLike,
+        radius: float,
+        finish: Finish,
+        end_radius: float | None = None,
+        segments: int = 16,
+        caps: Finish | None = None,
+    ) -> Shape:
+        """A closed cylinder or cone frustum between two centres."""
+        start, end = np.asarray(start, float), np.asarray(end, float)
+        side, up = perpendicular(end - start)
+        rings = [
+            ring(centre, side, up, r, segments)
+            for centre, r in ((start, radius), (end, radius if end_radius is None else end_radius))
+        ]
+        first = self.add_points(np.concatenate(rings))
+        self._wall(first, first + segments, segments, finish)
+        self.add_face([first + i for i in reversed(range(segments))], caps or finish)
+        self.add_face([first + segments + i for i in range(segments)], caps or finish)
+        return self
+
+    def tube(
+        self, path: ArrayLike, radius: float, finish: Finish, segments: int = 8, closed: bool = False
+    ) -> Shape:
+        """A round bar along a path `[n, 3]`; a closed path joins its ends."""
+        path = np.asarray(path, float)
+        if closed:
+            tangents = np.roll(path, -1, 0) - np.roll(path, 1, 0)
+        else:
+            tangents = np.gradient(path, axis=0)
+        side, up = perpendicular(tangents[0])
+        starts = []
+        for centre, tangent in zip(path, tangents, strict=True):
+            direction = tangent / np.linalg.norm(tangent)
+            side = side - direction * (side @ direction)  # carried along, so that the bar does not twist
+            side /= np.linalg.norm(side)
+            up = np.cross(direction, side)
+            starts.append(self.add_points(ring(centre, side, up, radius, segments)))
+        for before, after in zip(starts, starts[1:] + starts[:1] if closed else starts[1:], strict=False):
+            self._wall(before, after, segments, finish)
+        if not closed:
+            self.add_face([starts[0] + i for i in reversed(range(segments))], finish)
+            self.add_face([starts[-1] + i for i in range(segments)], finish)
+        return self
+
+    def lathe(self, profile: ArrayLike, finish: Finish, segments: int = 24, centre: ArrayLike = (0, 0)) -> Shape:
+        """A profile `[n, 2]` of (radius, z) turned about the upright axis, as a closed vessel's outline.
+
+        The profile runs so that the outside is to its right when radius points right and z up; ends at
+        radius 0 are closed with a cap.
+        """
+        profile = np.asarray(profile, float)
+        x, y = np.asarray(centre, float)
+        right, back = np.array((1.0, 0, 0)), np.array((0, 1.0, 0))
+        starts = []
+        for radius, z in profile:
+            starts.append(self.add_points(ring(np.array((x, y, z)), right, back, max(radius, 1e-4), segments)))
+        for before, after in zip(starts, starts[1:], strict=False):
+            self._wall(before, after, segments, finish)
+        if profile[0, 0] > 0:
+            self.add_face([starts[0] + i for i in reversed(range(segments))], finish)
+        if profile[-1, 0] > 0:
+            self.add_face([starts[-1] + i for i in range(segments)], finish)
+        return self
+
+    def prism(self, outline: ArrayLike, axis: int, low: float, high: float, finish: Finish) -> Shape:
+        """A flat outline `[n, 2]` drawn out along an axis.
+
+        The outline gives the two other coordinates in cyclic order (for axis 0: y, z; for 1: z, x; for
+        2: x, y), counter-clockwise.
+        """
+        outline = np.asarray(outline, float)
+        count = len(outline)
+        points = np.zeros((2, count, 3))
+        points[..., (axis + 1) % 3], points[..., (axis + 2) % 3] = outline[:, 0], outline[:, 1]
+        points[0, :, axis], points[1, :, axis] = low, high
+        first = self.add_points(points)
+        self._wall(first, first + count, count, finish)
+        self.add_face([first + i for i in reversed(range(count))], finish)
+        self.add_face([first + count + i for i in range(count)], finish)
+        return self
+
+    def _wall(self, lower: int, upper: int, count: int, finish: Finish) -> None:
+        for i in range(count):
+            j = (i + 1) % count
+            self.add_face((lower + i, lower + j, upper + j, upper + i), finish)
+
+    def vertices(self) -> NDArray[np.float64]:
+        """All points, `[n, 3]`."""
+        return np.concatenate(self.points) if self.points else np.zeros((0, 3))
+
+    def to_mesh(self, name: str, origin: ArrayLike = (0, 0, 0)) -> bpy.types.Mesh:
+        """A Blender mesh with UVs and materials, its points relative to `origin`."""
+        points = self.vertices()
+        mesh = bpy.data.meshes.new(name)
+        mesh.from_pydata((points - np.asarray(origin, float)).tolist(), [], self.faces)
+        finishes = list(dict.fromkeys(self.finishes))
+        for finish in finishes:
+            mesh.materials.append(finish.material)
+        slot = {finish: index for index, finish in enumerate(finishes)}
+        mesh.polygons.foreach_set("material_index", [slot[finish] for finish in self.finishes])
+        uv = np.concatenate([self._face_uv(points, index) for index in range(len(self.faces))])
+        mesh.uv_layers.new(name="UVMap").uv.foreach_set("vector", uv.astype(np.float32).ravel())
+        mesh.shade_smooth()
+        mesh.set_sharp_from_angle(angle=SHARP_ANGLE)
+        mesh.update()
+        return mesh
+
+    def _face_uv(self, points: NDArray[np.float64], index: int) -> NDArray[np.float64]:
+        own, finish = self.uvs[index], self.finishes[index]
+        if own is not None:
+            return own
+        corners = points[list(self.faces[index])]
+        rolled = np.roll(corners, -1, 0)
+        normal = np.abs(np.cross(corners, rolled).sum(0))
+        along = int(np.argmax(normal))
+        # Upright faces keep z as v, so that grain runs up on every side of a body.
+        u_axis, v_axis = ((1, 2), (0, 2), (0, 1))[along]
+        uv = corners[:, (u_axis, v_axis)] / finish.tile
+        return uv[:, ::-1] if finish.turned else uv
+
+
+def perpendicular(direction: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two unit vectors that with `direction` form a right-handed frame (side, up, direction)."""
+    axis = np.asarray(direction, float)
+    axis = axis / np.linalg.norm(axis)
+    helper = np.eye(3)[int(np.argmin(np.abs(axis)))]
+    side = np.cross(helper, axis)
+    side /= np.linalg.norm(side)
+    return side, np.cross(axis, side)
+
+
+def ring(
+    centre: NDArray[np.float64], side: NDArray[np.float64], up: NDArray[np.float64], radius: float, segments: int
+) -> NDArray[np.float64]:
+    """Points of a circle `[segments, 3]`, counter-clockwise from `side` towards `up`."""
+    angle = np.arange(segments) * (2 * np.pi / segments)
+    return centre + radius * (np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * up)
+
+
+def arc(
+    centre: ArrayLike, first: ArrayLike, second: ArrayLike, start: float, end: float, count: int
+) -> NDArray[np.float64]:
+    """Points `[count, 3]` of the ellipse `centre + cos·first + sin·second` between two angles in radians."""
+    angle = np.linspace(start, end, count)[:, None]
+    return np.asarray(centre, float) + np.cos(angle) * np.asarray(first, float) + np.sin(angle) * np.asarray(
+        second, float
+    )

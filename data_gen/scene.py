@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Blender scene a clip is made in: emptying it, and what of it is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+# Emptied between clips, so that a worker's memory does not grow.
+_COLLECTIONS = (
+    "objects", "meshes", "cameras", "lights", "materials", "images", "actions", "armatures", "textures",
+    "node_groups", "shape_keys", "curves", "collections", "worlds",
+)  # fmt: skip
+
+
+def empty_scene() -> bpy.types.Scene:
+    """Remove everything but the scene itself and give that scene."""
+    scene = bpy.context.scene
+    scene.camera = None
+    for name in _COLLECTIONS:
+        bpy.data.batch_remove(list(getattr(bpy.data, name)))
+    bpy.data.orphans_purge(do_recursive=True)
+    return scene
+
+
+def set_time(scene: bpy.types.Scene, time: float) -> None:
+    """Show the scene at a frame number that may lie between whole frames."""
+    whole = int(np.floor(time))
+    scene.frame_set(whole, subframe=float(time - whole))
+
+
+@contextmanager
+def quiet_edit() -> Iterator[None]:
+    """Switch global undo off: making objects by the thousand needs no history."""
+    preferences = bpy.context.preferences.edit
+    before = preferences.use_global_undo
+    preferences.use_global_undo = False
+    try:
+        yield
+    finally:
+        preferences.use_global_undo = before
+
+
+def bounds_over_time(
+    scene: bpy.types.Scene, objects: Sequence[bpy.types.Object], times: Sequence[float]
+) -> NDArray[np.float64]:
+    """Corners of the objects' bounding boxes in the world, `[times, objects, 8, 3]`."""
+    corners = np.zeros((len(times), len(objects), 8, 3))
+    for row, time in enumerate(times):
+        set_time(scene, time)
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        for column, item in enumerate(objects):
+            evaluated = item.evaluated_get(depsgraph)
+            box = np.array([tuple(corner) for corner in evaluated.bound_box])
+            matrix = np.array(evaluated.matrix_world)
+            corners[row, column] = box @ matrix[:3, :3].T + matrix[:3, 3]
+    return corners
