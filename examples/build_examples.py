@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds the example scenes of this folder from the procedural rigs: `python examples/build_examples.py`.
+
+Each is a closed object before a camera, with drags that start on its parts and follow the image of the
+part's true motion, so that what a preview should show is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+from puppet_master.addon import handles
+from puppet_master.backend.protocol import Drag, DragPoint
+from puppet_master.data_gen.cameras import Viewpoint, place_camera
+from puppet_master.data_gen.render import Look, RenderSettings, set_up
+from puppet_master.data_gen.rigs import Part, Rig, build_rig
+from puppet_master.data_gen.scene import bounds_over_time, empty_scene
+from puppet_master.data_gen.tracks import SurfacePoints, Tracks, follow, sample_surface
+
+FOLDER = Path(__file__).resolve().parent
+SIZE = 256  # pixels, width and height
+FRAMES = 14
+SURFACE_POINTS = 400
+PATH_POINTS = 5  # enough to follow a hinge's arc
+
+
+@dataclass(frozen=True)
+class Pull:
+    """One part to move: from its closed state to `share` of its joint's range, dragged near `at`.
+
+    Attributes:
+        part: the part's name in the rig.
+        share: of the way to the joint's far limit.
+        at: where on the part's visible surface the drag starts, in shares of the surface's extent in the
+            image, (0, 0) its top left corner.
+    """
+
+    part: str
+    share: float
+    at: tuple[float, float] = (0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A scene to build: which rig, seen from where, and what is dragged; `pin` names a part to hold."""
+
+    kind: str
+    seed: int
+    viewpoint: Viewpoint
+    look: Look
+    pulls: tuple[Pull, ...]
+    pin: str
+    pin_at: tuple[float, float]
+
+
+EXAMPLES = {
+    "cabinet": Example(
+        kind="cabinet",
+        seed=110,
+        viewpoint=Viewpoint(azimuth=32.0, elevation=24.0, angle=28.0, fill=0.82),
+        look=Look("paint.sl", 0.0, 0.3, (-0.3, 0.8, 0.5), 0.0, False, 0.3),
+        pulls=(Pull("drawer.2", 0.9, at=(0.6, 0.75)), Pull("door.0", 0.45, at=(0.15, 0.65))),
+        pin="body",
+        pin_at=(0.8, 0.15),
+    ),
+}
+
+
+def build(example: Example, path: Path) -> None:
+    """Build the scene and save it, with its textures inside, compressed."""
+    scene = empty_scene()
+    scene.frame_start, scene.frame_end = 1, FRAMES
+    scene.render.filepath = "//"
+    rig = build_rig(example.kind, np.random.default_rng(example.seed))
+    set_up(scene, RenderSettings(size=SIZE, oversample=1), example.look)
+    scene.display.render_aa = "16"
+    parts = {part.name: part for part in rig.parts}
+    for pull in example.pulls:
+        _animate(rig, parts[pull.part], pull.share)
+    corners = bounds_over_time(scene, [part.object for part in rig.parts], range(1, FRAMES + 1))
+    place_camera(scene, corners, example.viewpoint)
+    _add_light(scene)
+    for pull in example.pulls:
+        tracks = _tracks(scene, parts[pull.part], range(1, FRAMES + 1))
+        handles.add_drag(scene, _drag(pull.part, tracks, pull.at))
+    handles.add_drag(scene, _drag("pin", _tracks(scene, parts[example.pin], [1, 1]), example.pin_at))
+    _remove_animation(rig)
+    scene.puppet_master.active_drag = 0
+    scene.puppet_master.still_size = SIZE
+    _save(path)
+
+
+def _animate(rig: Rig, part: Part, share: float) -> None:
+    """Let the part go from closed, its state 0, towards the limit farther from there."""
+    assert part.joint is not None
+    far = max(part.joint.limits, key=abs)
+    rig.animate(part, (0.0, share * far), (1, FRAMES))
+
+
+def _tracks(scene: bpy.types.Scene, part: Part, times: Sequence[int]) -> Tracks:
+    """Points on the part, followed through the frames; those seen at the start."""
+    scene.frame_set(times[0])
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    points: SurfacePoints = sample_surface(
+        [(part.object, part.id)], np.ones(1), SURFACE_POINTS, np.random.default_rng(0), depsgraph
+    )
+    tracks = follow(points, scene, times)
+    scene.frame_set(1)
+    seen = tracks.visible[:, 0]
+    if not seen.any():
+        raise ValueError(f'part "{part.name}" is hidden from the camera; choose another viewpoint')
+    return Tracks(tracks.xy[seen], tracks.visible[seen], tracks.part[seen])
+
+
+def _drag(name: str, tracks: Tracks, at: tuple[float, float]) -> Drag:
+    """The track that starts nearest to `at`, as a drag."""
+    starts = tracks.xy[:, 0]
+    low, high = starts.min(0), starts.max(0)
+    track = tracks.xy[np.linalg.norm(starts - (low + np.array(at) * (high - low)), axis=1).argmin()]
+    times = np.linspace(0.0, 1.0, min(PATH_POINTS, len(track)))
+    return Drag(name, tuple(_point(track, float(t)) for t in times))
+
+
+def _point(track: NDArray[np.float32], t: float) -> DragPoint:
+    row = t * (len(track) - 1)
+    x, y = (float(np.interp(row, np.arange(len(track)), track[:, axis])) for axis in (0, 1))
+    return DragPoint(t, round(x, 4), round(y, 4))
+
+
+def _remove_animation(rig: Rig) -> None:
+    """The example shows the closed object: moving it is the preview's task."""
+    bpy.context.scene.frame_set(1)
+    for part in rig.parts:
+        part.object.animation_data_clear()
+    bpy.data.batch_remove(list(bpy.data.actions))
+
+
+def _add_light(scene: bpy.types.Scene) -> None:
+    """For whoever switches from Workbench, which brings its own light, to another engine."""
+    sun = bpy.data.objects.new("sun", bpy.data.lights.new("sun", "SUN"))
+    sun.data.energy = 3.0
+    sun.rotation_euler = np.radians((50.0, 0.0, 30.0)).tolist()
+    scene.collection.objects.link(sun)
+    scene.world = bpy.data.worlds.new("world")
+
+
+def _save(path: Path) -> None:
+    for image in bpy.data.images:
+        if image.source == "GENERATED" and image.users:
+            image.pack()
+    bpy.data.orphans_purge(do_recursive=True)
+    bpy.context.preferences.filepaths.save_version = 0
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=True)
+
+
+def main() -> None:
+    """Build the examples named on the command line, or all."""
+    parser = argparse.ArgumentParser(description="Build the example scenes.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(EXAMPLES)}; all if none")
+    parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder for the .blend files")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(EXAMPLES):
+        parser.error(f"no example is called {sorted(unknown)[0]!r}; there are {', '.join(EXAMPLES)}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    handles.register()
+    for name in options.names or EXAMPLES:
+        build(EXAMPLES[name], options.out.absolute() / f"{name}.blend")
+
+
+if __name__ == "__main__":
+    main()
