@@ -34,12 +34,12 @@ def decode_png(data: bytes) -> NDArray[np.uint8]:
 
 
 def encode_mp4(frames: NDArray[np.uint8], fps: int = FRAMES_PER_SECOND) -> bytes:
-    """Frames `[N, H, W, 3]` as an H.264 mp4 that plays everywhere (4:2:0, even sides, index first)."""
+    """Frames `[N, H, W, 3]` as an H.264 mp4 that plays everywhere (4:2:0, even sides)."""
     import av
 
     frames = _with_even_sides(frames)
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "15"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
