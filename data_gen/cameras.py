@@ -38,9 +38,9 @@ class Viewpoint:
         return asdict(self)
 
 
-def random_viewpoint(rng: np.random.Generator, view: View) -> Viewpoint:
-    """A viewpoint within a rig's view."""
-    fill = float(rng.uniform(0.5, 0.92))
+def random_viewpoint(rng: np.random.Generator, view: View, fill: tuple[float, float]) -> Viewpoint:
+    """A viewpoint within a rig's view, its fill within the given range."""
+    fill = float(rng.uniform(*fill))
     room = (1 - fill) / 2
     return Viewpoint(
         azimuth=float(rng.uniform(*view.azimuth)),

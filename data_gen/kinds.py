@@ -15,7 +15,21 @@ from ..backend.errors import InputError
 from .batch import Unit
 
 # How often each kind is drawn when all are asked for.
-WEIGHTS = {"cabinet": 6.0, "laptop": 2.0, "box": 1.5, "fridge": 2.0, "bucket": 2.0, "robot_arm": 1.0}
+WEIGHTS = {
+    "cabinet": 8.0,
+    "table": 2.0,
+    "oven": 2.0,
+    "fridge": 2.0,
+    "bucket": 2.0,
+    "laptop": 2.0,
+    "box": 2.0,
+    "safe": 1.0,
+    "toilet": 1.0,
+    "bin": 1.0,
+    "robot_arm": 1.0,
+    "lamp": 1.0,
+    "scissors": 0.5,
+}
 
 SEED_STRIDE = 1_000_000  # clips a seed has to itself
 

@@ -37,12 +37,15 @@ class Move:
 def choose_moves(rig: Rig, rng: np.random.Generator) -> list[Move]:
     """Pose all joints of a rig and choose the one to three that move, opening as well as closing."""
     joints = rig.joints
-    for part in joints:
-        rig.pose(part, _resting_state(part, rng))
     count = min(len(joints), 1 + int(rng.choice(len(MOVING_WEIGHTS), p=MOVING_WEIGHTS)))
-    chosen = rng.choice(len(joints), size=count, replace=False)
+    chosen = [joints[index] for index in rng.choice(len(joints), size=count, replace=False)]
+    for part in joints:
+        rig.pose(part, 0.0 if part in rig.gates else _resting_state(part, rng))
+    opened = {rig.gates[part] for part in chosen if part in rig.gates}
+    for door in opened:
+        rig.pose(door, door.joint.limits[1])
     smooth = bool(rng.random() < SMOOTH_CHANCE)
-    return [_choose_move(joints[index], rng, smooth) for index in chosen]
+    return [_choose_move(part, rng, smooth) for part in chosen if part not in opened]
 
 
 def apply_moves(rig: Rig, moves: list[Move], frames: int) -> None:

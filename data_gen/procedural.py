@@ -61,9 +61,10 @@ def _stage(kind: str, rng: np.random.Generator, frames: int, settings: RenderSet
     set_up(scene, settings, look)
     times = range(1, frames + 1)
     corners = bounds_over_time(scene, [part.object for part in rig.parts], times)
-    # Mostly the whole clip is framed; else the first frame is, and what opens may leave the picture.
-    framed = corners if rng.random() < 0.75 else corners[:1]
-    viewpoint = random_viewpoint(rng, rig.view)
+    # Half of the time the whole clip is framed; else the first frame is, and what opens may leave it.
+    whole = rng.random() < 0.5
+    framed = corners if whole else corners[:1]
+    viewpoint = random_viewpoint(rng, rig.view, (0.62, 0.95) if whole else (0.5, 0.8))
     place_camera(scene, framed, viewpoint)
     set_time(scene, 1)
     tracks = _track(rig, rng, times)

@@ -48,14 +48,15 @@ class Look:
 
 def random_look(rng: np.random.Generator) -> Look:
     """Mostly studio light with soft shadows."""
+    flat = rng.random() < 0.06
     return Look(
-        light="FLAT" if rng.random() < 0.08 else str(rng.choice(STUDIO_LIGHTS)),
+        light="FLAT" if flat else str(rng.choice(STUDIO_LIGHTS)),
         turn=float(rng.uniform(-np.pi, np.pi)),
         shadow=float(rng.uniform(0.1, 0.55)) if rng.random() < 0.6 else 0.0,
         sun=(float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.2, 1.0)), float(rng.uniform(0.3, 1.0))),
         cavity=float(rng.uniform(0.3, 1.2)) if rng.random() < 0.3 else 0.0,
         specular=bool(rng.random() < 0.5),
-        exposure=float(rng.uniform(0.2, 1.0)),
+        exposure=float(rng.uniform(-0.4, -0.1) if flat else rng.uniform(0.1, 0.8)),
     )
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ...backend.errors import InputError
-from . import box, bucket, cabinet, fridge, laptop, robot_arm
+from . import bin as waste_bin
+from . import box, bucket, cabinet, fridge, lamp, laptop, oven, robot_arm, safe, scissors, table, toilet
 from .rig import Joint, Part, Rig, View
 
 BUILDERS: dict[str, Callable[[np.random.Generator], Rig]] = {
@@ -21,6 +22,13 @@ BUILDERS: dict[str, Callable[[np.random.Generator], Rig]] = {
     "fridge": fridge.build,
     "bucket": bucket.build,
     "robot_arm": robot_arm.build,
+    "table": table.build,
+    "oven": oven.build,
+    "safe": safe.build,
+    "toilet": toilet.build,
+    "lamp": lamp.build,
+    "scissors": scissors.build,
+    "bin": waste_bin.build,
 }
 
 

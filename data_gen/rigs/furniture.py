@@ -58,8 +58,16 @@ class Cell:
         return Cell(self.left + by, self.right - by, self.bottom + by, self.top - by)
 
 
+def plain_style(rng: np.random.Generator) -> Style:
+    """A look without any texture: one light grey for everything."""
+    grey = finishes.surface(rng, "grey", "plain", textures.hsv(rng.random(), rng.uniform(0, 0.04), rng.uniform(0.6, 0.92)))
+    return Style(grey, grey, grey, None, grey, str(rng.choice(HANDLES)), float(rng.uniform(0.015, 0.04)))
+
+
 def random_style(rng: np.random.Generator, wood: float = 0.65) -> Style:
     """A look for one piece of furniture; `wood` is how likely the body is wooden."""
+    if rng.random() < 0.08:
+        return plain_style(rng)
     body = finishes.any_body(rng, "body", wood)
     choice = rng.random()
     if choice < 0.45:
@@ -134,14 +142,19 @@ def add_door(
     )
     reach = cell.height if upright else cell.width
     add_handle(shape, style, x, z, outer, reach * float(rng.uniform(0.12, 0.45)), upright)
+    widest = rng.uniform(1.4, 2.6) if upright else rng.uniform(1.2, 1.75)
+    return rig.add_part(name, shape, joint=door_joint(hinge, cell, outer, float(widest)))
+
+
+def door_joint(hinge: str, cell: Cell, outer: float, widest: float) -> Joint:
+    """The hinge of a door in a cell whose outer face is on y = outer: state 0 closed, `widest` open."""
     axis, origin = {
         "left": ("-z", (cell.left, outer, 0.0)),
         "right": ("z", (cell.right, outer, 0.0)),
         "bottom": ("x", (0.0, outer, cell.bottom)),
         "top": ("-x", (0.0, outer, cell.top)),
     }[hinge]
-    widest = rng.uniform(1.4, 2.6) if upright else rng.uniform(1.2, 1.75)
-    return rig.add_part(name, shape, joint=Joint("revolute", axis, origin, (0.0, float(widest))))
+    return Joint("revolute", axis, origin, (0.0, widest))
 
 
 def add_drawer(
@@ -185,6 +198,13 @@ def add_carcass(
             shape.box((-half + t, y, top - t), (half - t, y + 2 * t, top), style.inside)
     else:
         shape.box((-half + t, 0, top - t), (half - t, depth, top), style.body, {"bottom": style.inside})
+
+
+def even_cells(whole: Cell, columns: int, rows: int) -> list[Cell]:
+    """A cell divided evenly, column by column from the left, each from below."""
+    x = np.linspace(whole.left, whole.right, columns + 1).tolist()
+    z = np.linspace(whole.bottom, whole.top, rows + 1).tolist()
+    return [Cell(x[i], x[i + 1], z[j], z[j + 1]) for i in range(columns) for j in range(rows)]
 
 
 def add_legs(shape: Shape, finish: Finish, width: float, depth: float, height: float, thick: float) -> None:

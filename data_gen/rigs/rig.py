@@ -71,11 +71,19 @@ class View:
 
 @dataclass
 class Rig:
-    """An articulated object in the current Blender scene."""
+    """An articulated object in the current Blender scene.
+
+    Attributes:
+        kind: a key of `rigs.BUILDERS`.
+        view: from where it is worth looking at.
+        parts: the body first.
+        gates: for parts shut in behind a door: that door. They can only move while it stands open.
+    """
 
     kind: str
     view: View = field(default_factory=View)
     parts: list[Part] = field(default_factory=list)
+    gates: dict[Part, Part] = field(default_factory=dict)
 
     @property
     def joints(self) -> list[Part]:

@@ -170,6 +170,25 @@ class Shape:
             j = (i + 1) % count
             self.add_face((lower + i, lower + j, upper + j, upper + i), finish)
 
+    def stretch(self, factors: ArrayLike) -> Shape:
+        """Scale all points so far along x, y and z."""
+        self.points = [points * np.asarray(factors, float) for points in self.points]
+        return self
+
+    def turn(self, angle: float) -> Shape:
+        """Turn all points so far about the upright axis, by radians."""
+        c, s = np.cos(angle), np.sin(angle)
+        matrix = np.array(((c, s, 0), (-s, c, 0), (0, 0, 1)))
+        self.points = [points @ matrix for points in self.points]
+        return self
+
+    def add_shape(self, other: Shape, offset: ArrayLike) -> Shape:
+        """Add all of another shape, moved by an offset."""
+        first = self.add_points(other.vertices() + np.asarray(offset, float))
+        for corners, finish, uv in zip(other.faces, other.finishes, other.uvs, strict=True):
+            self.add_face([first + corner for corner in corners], finish, uv)
+        return self
+
     def vertices(self) -> NDArray[np.float64]:
         """All points, `[n, 3]`."""
         return np.concatenate(self.points) if self.points else np.zeros((0, 3))
