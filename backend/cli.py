@@ -7,6 +7,7 @@ Nothing heavy is imported until a command needs it, so that help and refusals co
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -69,7 +70,7 @@ def _room_command(entry: EntryPoint) -> Any:
     """A click command of what the entry point names: a typer app or a function."""
     try:
         loaded = entry.load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         loaded = _unavailable(error, entry)
     if not isinstance(loaded, typer.Typer):
         alone = typer.Typer(add_completion=False)
@@ -81,7 +82,7 @@ def _room_command(entry: EntryPoint) -> Any:
     return command
 
 
-def _unavailable(error: ImportError, entry: EntryPoint) -> Callable[[], None]:
+def _unavailable(error: ImportError | AttributeError, entry: EntryPoint) -> Callable[[], None]:
     """A command that says what its room lacks."""
 
     def command() -> None:
@@ -92,11 +93,13 @@ def _unavailable(error: ImportError, entry: EntryPoint) -> Callable[[], None]:
     return command
 
 
-def _missing(error: ImportError, room: str = "") -> RequirementError | None:
+def _missing(error: Exception, room: str = "") -> RequirementError | None:
     """The error that names the extra to install; None if the import failed for another reason."""
+    if not isinstance(error, ModuleNotFoundError):
+        return None
     name = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(name) or EXTRAS.get(".".join(room.split(".")[:2]))
-    if not isinstance(error, ModuleNotFoundError) or name == "puppet_master" or extra is None:
+    if name == "puppet_master" or extra is None:
         return None
     return RequirementError(
         f"the module {name} is not installed; install what this command needs with: "
@@ -200,6 +203,9 @@ def serve(
     from .serve import serve as run
 
     run(port, handshake, parent_pid, device, preload)
+    # Leave at once: torch takes a while to unload, and a cancelled step may still be running in it.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 @model_app.command("list")

@@ -234,6 +234,8 @@ def _own_group() -> dict[str, object]:
 
 def _cause(code: int, python: str, log: str) -> str:
     """What ended a process, from its exit code and the end of its log."""
+    if code == 0:
+        return "it was asked to end"
     if code < 0:
         return _killed_by(-code)
     if missing := re.findall(r"No module named '([\w.]+)'", log):

@@ -25,7 +25,7 @@ class StageProgress:
         self._bars = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description:<16}"),
-            BarColumn(bar_width=28),
+            BarColumn(bar_width=28, complete_style="cyan", finished_style="green"),
             TextColumn("{task.fields[detail]:<14}"),
             _Times(),
             console=self._console,

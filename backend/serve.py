@@ -81,7 +81,7 @@ def serve(
         if parent is not None:
             _end_with(parent, lambda: _end(server, announced))
         server.run(sockets=[listening])
-        queue.close(GRACE_S)
+        queue.close(timeout=0)
 
 
 def _require_torch() -> None:

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loads models for the queue's worker thread and keeps the last one; torch is imported here, lazily."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from . import registry
+from .errors import RequirementError
+from .protocol import PreviewRequest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .pipeline import PreviewPipeline
+
+log = logging.getLogger(__name__)
+
+
+class ModelShelf:
+    """The one model in memory, and what can be told of the others without loading them.
+
+    Args:
+        device: "auto" takes CUDA where torch finds it; else "cpu", "cuda" or "cuda:N".
+        preload: model that `prepare` loads.
+    """
+
+    def __init__(self, device: str = "auto", preload: str | None = None) -> None:
+        self._device = device
+        self._preload = preload
+        self._status = "loading"
+        self._lock = threading.Lock()
+        self._loaded: tuple[Path, PreviewPipeline] | None = None
+
+    def prepare(self) -> None:
+        """Import torch, and load the model asked for ahead of the first job."""
+        try:
+            from . import pipeline  # noqa: F401
+
+            self._device = _resolve(self._device)
+        except Exception:
+            self._status = "failed"
+            raise
+        self._status = "ok"
+        if self._preload:
+            self.get(self._preload)
+
+    def get(self, model: str) -> PreviewPipeline:
+        """The pipeline of a model's name or folder. Raises `ModelError`."""
+        from .pipeline import PreviewPipeline
+
+        folder = registry.find_model(model)
+        if self._loaded is None or self._loaded[0] != folder:
+            self._set(None)  # two large models may not fit beside each other
+            self._set((folder, PreviewPipeline.load(folder, self._device)))
+        assert self._loaded is not None
+        return self._loaded[1]
+
+    def check(self, request: PreviewRequest) -> None:
+        """Refuse what the model cannot do, from its configuration alone.
+
+        Raises:
+            ModelError: no such model.
+            InputError: more drags than it has slots.
+        """
+        registry.check_drags(request.model, len(request.drags))
+
+    def describe(self) -> dict[str, Any]:
+        """The part of `/v1/health` that concerns models: status, device, models."""
+        with self._lock:
+            loaded = self._loaded
+        models = []
+        for model in registry.list_models():
+            is_loaded = loaded is not None and loaded[0] == model.folder
+            models.append({**asdict(model.info), "hash": model.hash, "loaded": is_loaded})
+        return {"status": self._status, "device": self._device, "models": models}
+
+    def _set(self, loaded: tuple[Path, PreviewPipeline] | None) -> None:
+        with self._lock:
+            self._loaded = loaded
+
+
+def _resolve(device: str) -> str:
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise RequirementError(f"device {device} was asked for, but torch finds no CUDA; use --device cpu")
+    return device
