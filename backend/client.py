@@ -10,24 +10,17 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Any, NamedTuple
+from typing import Any
 
 from .errors import BackendError, InputError, from_wire
 from .protocol import PreviewRequest
-from .wire import FINAL_STATES, HOST, MAX_REQUEST_BYTES, Status
+from .wire import FINAL_STATES, HOST, MAX_REQUEST_BYTES, Event, Status
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 30.0
 # The server sends a keep-alive every few seconds; this much silence means a lost stream.
 STREAM_SILENCE_S = 20.0
 RECONNECTS = 3
-
-
-class Event(NamedTuple):
-    """One server-sent event: kind "status" (data: a status) or "estimate" (data: `frames_png`, base64)."""
-
-    kind: str
-    data: dict[str, Any]
 
 
 class BackendClient:

@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import media
-from .client import Event
 from .errors import BackendError, Cancelled, PuppetMasterError, RequirementError
 from .protocol import PreviewRequest, PreviewResult
-from .wire import CANCELLED, DONE, FAILED, FINAL_STATES, QUEUED, RUNNING, Status
+from .wire import CANCELLED, DONE, FAILED, FINAL_STATES, QUEUED, RUNNING, Event, Status
 
 FINISHED_KEPT = 20
 ESTIMATE_INTERVAL_S = 0.5

@@ -117,8 +117,7 @@ def _listen(port: int) -> socket.socket:
 @contextlib.contextmanager
 def _announced(handshake: Path | None, port: int, token: str) -> Iterator[Path]:
     """The handshake file, there as long as the server is."""
-    private = None if handshake else Path(tempfile.mkdtemp(prefix="puppet-master-"))
-    path = handshake or private / "handshake.json"  # type: ignore[operator]
+    path = handshake or Path(tempfile.mkdtemp(prefix="puppet-master-")) / "handshake.json"
     try:
         Handshake(port, token, os.getpid(), API_VERSION, __version__).write(path)
     except OSError as error:
@@ -130,8 +129,8 @@ def _announced(handshake: Path | None, port: int, token: str) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
-        if private:
-            private.rmdir()
+        if handshake is None:
+            path.parent.rmdir()
 
 
 def _end_with(parent: int, end: Callable[[], None]) -> None:

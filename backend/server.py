@@ -24,11 +24,10 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .client import Event
 from .errors import BackendError, InputError, ModelError, PuppetMasterError
 from .jobs import JobQueue, NotFinished, UnknownPreview
 from .protocol import PreviewRequest
-from .wire import FINAL_STATES, MAX_REQUEST_BYTES, Status
+from .wire import FINAL_STATES, MAX_REQUEST_BYTES, Event, Status
 
 KEEP_ALIVE_S = 5.0
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")

@@ -11,7 +11,7 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import BackendError
 
@@ -24,6 +24,13 @@ FINAL_STATES = frozenset({DONE, FAILED, CANCELLED})
 
 Status = dict[str, Any]
 """A preview's status as JSON: id, state, stage, step, steps, progress, eta_s, error, result."""
+
+
+class Event(NamedTuple):
+    """One server-sent event: kind "status" (data: a status) or "estimate" (data: `frames_png`, base64)."""
+
+    kind: str
+    data: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -142,10 +142,9 @@ def test_the_backend_ends_when_its_parent_dies(tmp_path, until, number):
     parent.stdout.close()
 
 
+@posix_only
 def test_ctrl_c_in_the_terminal_does_not_reach_the_backend(start):
-    backend = start()
-    if os.name == "posix":
-        assert os.getpgid(backend.pid) != os.getpgid(os.getpid())
+    assert os.getpgid(start().pid) != os.getpgid(os.getpid())
 
 
 def test_a_taken_port_is_a_backend_error_that_names_it(start):
