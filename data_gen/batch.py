@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.errors import Cancelled, OutputError, PuppetMasterError, RequirementError
+from ..backend.requirements import explain_missing_bpy
+from .clips import PARTIAL
 from .settings import RenderSettings
 
 RECYCLE_AFTER = 100  # units a worker does before it is replaced, so that Blender's leaks do not add up
-STUCK_AFTER = 300.0  # seconds after which a worker counts as hung
-PARTIAL = ".partial"
+STUCK_AFTER = 900.0  # seconds after which a worker counts as hung
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,28 @@ class Unit:
         kind: a procedural kind, or "asset".
         seed: decides everything random.
         path: the clip file.
-        source: for assets: the model file and the animation's name.
+        source: the model file of an asset.
     """
 
     kind: str
     seed: int
     path: Path
-    source: tuple[Path, str] | None = None
+    source: Path | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all units of a run share."""
+    """What all units of a run share.
+
+    Attributes:
+        frames: number of frames of each clip.
+        settings: how they are rendered.
+        animation: of assets: the animation's name; None lets each clip's seed draw one.
+    """
 
     frames: int
     settings: RenderSettings
+    animation: str | None = None
 
 
 @dataclass
@@ -60,7 +68,6 @@ class Summary:
     skipped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
-    stages: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -85,10 +92,13 @@ class _Worker:
         self.units_done = 0
 
     def hand(self, unit: Unit) -> None:
+        """Give it the next unit; if it has just died, its silent pipe will say so."""
         self.unit, self.since = unit, time.monotonic()
-        self.pipe.send(unit)
+        with suppress(BrokenPipeError):
+            self.pipe.send(unit)
 
     def stop(self) -> None:
+        """End it, by force if it does not end by itself."""
         with suppress(OSError):
             self.pipe.send(None)
         self.pipe.close()
@@ -128,9 +138,7 @@ def run_batch(
             if on_progress:
                 on_progress(summary, len(todo))
     except KeyboardInterrupt:
-        raise Cancelled(
-            f"interrupted after {summary.done} clip(s); the same command goes on from there"
-        ) from None
+        raise Cancelled(f"interrupted after {summary.done} clip(s); the same command goes on from there") from None
     return summary
 
 
@@ -143,8 +151,13 @@ def _results(todo: list[Unit], job: Job, count: int) -> Iterator[tuple[Unit, str
         while waiting or any(worker.unit for worker in workers):
             while waiting and len(workers) < count:
                 workers.append(_Worker(job))
-            for worker in workers:
-                if worker.unit is None and waiting:
+            for worker in list(workers):
+                if worker.unit is not None:
+                    continue
+                if not worker.process.is_alive():  # died between two units
+                    worker.stop()
+                    workers.remove(worker)
+                elif waiting:
                     worker.hand(waiting.pop())
             ready = wait([worker.pipe for worker in workers if worker.unit], timeout=5.0)
             for worker in [w for w in workers if w.unit]:
@@ -195,7 +208,7 @@ def _work(pipe: Connection, job: Job) -> None:
     try:
         from .maker import make
     except ImportError as error:
-        pipe.send(RequirementError(f"Blender's module cannot be loaded: {error}; install puppet-master[blender]"))
+        pipe.send(explain_missing_bpy(error))
         return
     while True:
         try:

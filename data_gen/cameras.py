@@ -103,12 +103,10 @@ class Lens:
     Attributes:
         matrix: from world to clip coordinates, `[4, 4]`.
         eye: the camera's place in the world.
-        backwards: unit vector out of the camera's back.
     """
 
     matrix: NDArray[np.float64]
     eye: NDArray[np.float64]
-    backwards: NDArray[np.float64]
 
     @classmethod
     def of(cls, scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Lens:
@@ -118,7 +116,7 @@ class Lens:
         window = camera.calc_matrix_camera(depsgraph, x=render.resolution_x, y=render.resolution_y)
         world = np.array(camera.matrix_world.normalized())
         matrix = np.array(window) @ np.linalg.inv(world)
-        return cls(matrix, world[:3, 3], world[:3, 2])
+        return cls(matrix, world[:3, 3])
 
     def project(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """World points `[n, 3]` to normalised image coordinates `[n, 2]` and whether each is in front."""

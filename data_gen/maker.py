@@ -7,11 +7,16 @@ import bpy
 
 from .batch import Job, Unit
 from .clips import write_clip
-from .procedural import make_clip
+from .importer import make_asset_clip
+from .procedural import make_procedural_clip
 
 bpy.ops.wm.read_factory_settings(use_empty=True)
 
 
 def make(unit: Unit, job: Job) -> None:
     """Make and write one clip. Raises what making and writing raise."""
-    write_clip(make_clip(unit.kind, unit.seed, job.frames, job.settings), unit.path)
+    if unit.source is None:
+        clip = make_procedural_clip(unit.kind, unit.seed, job.frames, job.settings)
+    else:
+        clip = make_asset_clip(unit.source, job.animation, unit.seed, job.frames, job.settings)
+    write_clip(clip, unit.path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
+from mathutils import Vector
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -116,22 +117,18 @@ def _set_up_cycles(scene: bpy.types.Scene, settings: RenderSettings, look: Look)
     world = bpy.data.worlds.new("world")
     world.use_nodes = True
     background = next(node for node in world.node_tree.nodes if node.type == "BACKGROUND")
-    background.inputs["Strength"].default_value = 0.75
+    background.inputs["Strength"].default_value = 0.55
     scene.world = world
     sun = bpy.data.objects.new("sun", bpy.data.lights.new("sun", "SUN"))
-    sun.data.energy = 2.5
+    sun.data.energy = 2.0
     sun.data.angle = 0.2
-    from mathutils import Vector
-
     # Workbench gives the light's direction with the y axis up.
     x, y, z = look.sun
     sun.rotation_euler = Vector((x, -z, y)).to_track_quat("Z", "Y").to_euler()
     scene.collection.objects.link(sun)
 
 
-def render_frames(
-    scene: bpy.types.Scene, times: Sequence[float], settings: RenderSettings
-) -> NDArray[np.uint8]:
+def render_frames(scene: bpy.types.Scene, times: Sequence[float], settings: RenderSettings) -> NDArray[np.uint8]:
     """Render the frames at `times`: uint8 `[N, size, size, 4]`, straight alpha, nothing under alpha 0."""
     frames = np.zeros((len(times), settings.size, settings.size, 4), np.uint8)
     with tempfile.TemporaryDirectory(prefix="puppet-master-") as folder:
@@ -148,9 +145,14 @@ def render_frames(
 def average_down(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Average straight-alpha RGBA `[k·size, k·size, 4]` down to `[size, size, 4]`, weighting by alpha."""
     scale = len(pixels) // size
-    blocks = pixels.reshape(size, scale, size, scale, 4).astype(np.float32)
-    alpha = blocks[..., 3:].sum((1, 3))
-    color = (blocks[..., :3] * blocks[..., 3:]).sum((1, 3)) / np.maximum(alpha, 1.0)
-    averaged = np.concatenate((color, alpha / scale**2), axis=-1)
-    averaged[averaged[..., 3] < 0.5] = 0.0
-    return np.round(averaged).astype(np.uint8)
+    alpha = np.zeros((size, size, 1), np.uint32)
+    color = np.zeros((size, size, 3), np.uint32)
+    for row in range(scale):
+        for column in range(scale):
+            block = pixels[row::scale, column::scale].astype(np.uint32)
+            alpha += block[..., 3:]
+            color += block[..., :3] * block[..., 3:]
+    whole = np.maximum(alpha, 1)
+    averaged = np.concatenate(((color + whole // 2) // whole, (alpha + scale**2 // 2) // scale**2), axis=-1)
+    averaged[averaged[..., 3] == 0] = 0
+    return averaged.astype(np.uint8)

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import bpy
 import numpy as np
@@ -31,18 +30,6 @@ def set_time(scene: bpy.types.Scene, time: float) -> None:
     """Show the scene at a frame number that may lie between whole frames."""
     whole = int(np.floor(time))
     scene.frame_set(whole, subframe=float(time - whole))
-
-
-@contextmanager
-def quiet_edit() -> Iterator[None]:
-    """Switch global undo off: making objects by the thousand needs no history."""
-    preferences = bpy.context.preferences.edit
-    before = preferences.use_global_undo
-    preferences.use_global_undo = False
-    try:
-        yield
-    finally:
-        preferences.use_global_undo = before
 
 
 def bounds_over_time(

@@ -56,16 +56,14 @@ class SurfacePoints:
             if not mine.any():
                 continue
             evaluated = item.evaluated_get(depsgraph)
-            points = vertex_positions(evaluated.data)
+            points = world_vertices(evaluated)
             corners = self.corners[mine]
             if corners.max() >= len(points):
                 raise InputError(
                     f'object "{item.name}" changes its number of vertices during the animation; '
                     "points cannot be followed on it"
                 )
-            local = (points[corners] * self.weights[mine][..., None]).sum(1)
-            matrix = np.array(evaluated.matrix_world)
-            world[mine] = local @ matrix[:3, :3].T + matrix[:3, 3]
+            world[mine] = (points[corners] * self.weights[mine][..., None]).sum(1)
         return world
 
 
@@ -89,6 +87,12 @@ def vertex_positions(mesh: bpy.types.Mesh) -> NDArray[np.float64]:
     points = np.empty(len(mesh.vertices) * 3, np.float32)
     mesh.vertices.foreach_get("co", points)
     return points.reshape(-1, 3).astype(np.float64)
+
+
+def world_vertices(evaluated: bpy.types.Object) -> NDArray[np.float64]:
+    """An evaluated object's vertices in the world, `[n, 3]`."""
+    matrix = np.array(evaluated.matrix_world)
+    return vertex_positions(evaluated.data) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def triangles(mesh: bpy.types.Mesh) -> NDArray[np.int32]:
@@ -133,8 +137,7 @@ def sample_surface(
 
 def triangle_areas(evaluated: bpy.types.Object, faces: NDArray[np.int32]) -> NDArray[np.float64]:
     """Areas of an evaluated object's triangles in the world, `[n]`."""
-    matrix = np.array(evaluated.matrix_world)[:3, :3]
-    a, b, c = np.moveaxis((vertex_positions(evaluated.data) @ matrix.T)[faces], 1, 0)
+    a, b, c = np.moveaxis(world_vertices(evaluated)[faces], 1, 0)
     return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import finishes, textures
 from .rig import Joint, Rig, View
-from .shapes import Shape
+from .shapes import Shape, vessel_profile
 
 
 def build(rng: np.random.Generator) -> Rig:
@@ -23,7 +23,7 @@ def build(rng: np.random.Generator) -> Rig:
     wall = 0.02
     # A four-sided ring stands on its corner: turned by an eighth its side faces the front.
     turn = np.pi / segments
-    body = Shape().lathe([(foot, 0), (radius, height), (radius - wall, height), (foot - wall, wall), (0, wall)], outside, segments)
+    body = Shape().lathe(vessel_profile(foot, radius, height, wall), outside, segments)
     if rng.random() < 0.6:
         level = height * float(rng.uniform(0.3, 0.5))
         body.cylinder((0, 0, wall), (0, 0, level), foot * 0.9, inside, segments=segments)

@@ -16,7 +16,8 @@ def build(rng: np.random.Generator) -> Rig:
     width, depth, height = (float(v) for v in rng.uniform((0.6, 0.45, 0.3), (1.2, 0.9, 0.9)))
     carton = rng.random() < 0.4
     if carton:
-        outside = finishes.surface(rng, "carton", str(rng.choice(["plain", "particle_board", "label"])), textures.wood_color(rng), 0.8)
+        pattern = str(rng.choice(["plain", "particle_board", "label"]))
+        outside = finishes.surface(rng, "carton", pattern, textures.wood_color(rng), 0.8)
     else:
         outside = finishes.any_body(rng, "outside", 0.6)
     inside = finishes.painted(rng, "inside") if rng.random() < 0.5 else outside

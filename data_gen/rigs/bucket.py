@@ -7,7 +7,7 @@ import numpy as np
 
 from . import finishes, textures
 from .rig import Joint, Rig, View
-from .shapes import Shape, arc
+from .shapes import Shape, arc, vessel_profile
 
 
 def build(rng: np.random.Generator) -> Rig:
@@ -16,24 +16,24 @@ def build(rng: np.random.Generator) -> Rig:
     radius, height = float(rng.uniform(0.35, 0.55)), float(rng.uniform(0.45, 1.0))
     foot, wall = radius * float(rng.uniform(0.6, 1.0)), float(rng.uniform(0.015, 0.05))
     segments = int(rng.choice([6, 8, 12, 20, 28]))
-    staves = finishes.surface(rng, "staves", str(rng.choice(["planks", "wood", "plain", "stripes", "brushed_metal", "dots"])),
-                              textures.wood_color(rng) if rng.random() < 0.5 else textures.paint_color(rng), 0.5)  # fmt: skip
+    pattern = str(rng.choice(["planks", "wood", "plain", "stripes", "brushed_metal", "dots"]))
+    color = textures.wood_color(rng) if rng.random() < 0.5 else textures.paint_color(rng)
+    staves = finishes.surface(rng, "staves", pattern, color, 0.5)
     body = Shape()
-    body.lathe([(foot, 0), (radius, height), (radius - wall, height), (foot - wall, wall), (0, wall)], staves, segments)
+    body.lathe(vessel_profile(foot, radius, height, wall), staves, segments)
     _add_filling(body, rng, foot, radius - wall, height, segments)
     hoop = finishes.metal(rng, "hoop")
     for level in rng.uniform(0.1, 0.9, int(rng.integers(0, 3))):
         at = foot + (radius - foot) * level
-        bent = finishes.Finish(hoop.material, hoop.tile)
         low, high = level * height - 0.025, level * height + 0.025
-        body.lathe([(at - 0.01, low), (at + 0.012, low), (at + 0.012, high), (at - 0.01, high)], bent, segments)
+        body.lathe([(at - 0.01, low), (at + 0.012, low), (at + 0.012, high), (at - 0.01, high)], hoop, segments)
     ear = height * float(rng.uniform(0.85, 0.95))
     reach = radius + 0.02
     for side in (-1, 1):
         body.box((side * (reach - 0.05), -0.04, ear - 0.05), (side * (reach + 0.01), 0.04, ear + 0.05), hoop)
     rig.add_part("body", body)
-    rig.add_part("handle", _handle(rng, reach, ear, radius, hoop), joint=Joint(
-        "revolute", "x", (0.0, 0.0, ear), (-1.75, 1.75)))  # fmt: skip
+    swing = Joint("revolute", "x", (0.0, 0.0, ear), (-1.75, 1.75))
+    rig.add_part("handle", _handle(rng, reach, ear, radius, hoop), joint=swing)
     return rig
 
 
@@ -50,9 +50,7 @@ def _add_filling(
     body.cylinder((0, 0, level * height - 0.02), (0, 0, level * height), at, liquid, segments=segments)
 
 
-def _handle(
-    rng: np.random.Generator, reach: float, ear: float, radius: float, metal: finishes.Finish
-) -> Shape:
+def _handle(rng: np.random.Generator, reach: float, ear: float, radius: float, metal: finishes.Finish) -> Shape:
     """A bow from ear to ear, round or angular, sometimes with a grip."""
     shape = Shape()
     rise = radius * float(rng.uniform(0.8, 1.3))

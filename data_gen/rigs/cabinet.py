@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from .finishes import painted
@@ -32,9 +34,7 @@ def build(rng: np.random.Generator) -> Rig:
     return rig
 
 
-def _add_base(
-    body: Shape, rng: np.random.Generator, style: Style, width: float, depth: float, bottom: float
-) -> None:
+def _add_base(body: Shape, rng: np.random.Generator, style: Style, width: float, depth: float, bottom: float) -> None:
     """Feet or a plinth, whichever the space under the carcass gets."""
     if bottom <= 0:
         return
@@ -50,13 +50,10 @@ def _divide(rng: np.random.Generator, front: Cell) -> list[Cell]:
     shares = np.cumsum(_shares(rng, columns))
     edges = front.left + front.width * np.concatenate(([0.0], shares))
     cells = []
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         rows = int(rng.integers(1, 5))
         levels = front.bottom + front.height * np.concatenate(([0.0], np.cumsum(_shares(rng, rows))))
-        cells += [
-            Cell(float(left), float(right), float(low), float(high))
-            for low, high in zip(levels, levels[1:], strict=False)
-        ]
+        cells += [Cell(float(left), float(right), float(low), float(high)) for low, high in pairwise(levels)]
     return cells
 
 

@@ -61,9 +61,7 @@ def _doors(rng: np.random.Generator, front: Cell) -> list[tuple[Cell, str]]:
     return [(left, "left"), (Cell(middle, front.right, front.bottom, front.top), "right")]
 
 
-def _add_food(
-    body: Shape, rng: np.random.Generator, width: float, depth: float, level: float, height: float
-) -> None:
+def _add_food(body: Shape, rng: np.random.Generator, width: float, depth: float, level: float, height: float) -> None:
     """A few packets and bottles on a shelf."""
     room = min(0.16, height - level - 0.03)
     if room < 0.05:

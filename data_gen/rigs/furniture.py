@@ -10,7 +10,7 @@ import numpy as np
 from . import finishes, textures
 from .finishes import Finish
 from .rig import Joint, Part, Rig
-from .shapes import Shape, arc
+from .shapes import Shape, arc, moved
 
 HANDLES = ("bar", "bar", "bow", "knob", "cup", "slot", "none")
 
@@ -60,7 +60,8 @@ class Cell:
 
 def plain_style(rng: np.random.Generator) -> Style:
     """A look without any texture: one light grey for everything."""
-    grey = finishes.surface(rng, "grey", "plain", textures.hsv(rng.random(), rng.uniform(0, 0.04), rng.uniform(0.6, 0.92)))
+    color = textures.hsv(rng.random(), rng.uniform(0, 0.04), rng.uniform(0.6, 0.92))
+    grey = finishes.surface(rng, "grey", "plain", color)
     return Style(grey, grey, grey, None, grey, str(rng.choice(HANDLES)), float(rng.uniform(0.015, 0.04)))
 
 
@@ -76,21 +77,19 @@ def random_style(rng: np.random.Generator, wood: float = 0.65) -> Style:
         front = finishes.any_body(rng, "front", wood)
     else:
         front = finishes.painted(rng, "front")
-    inside = body if rng.random() < 0.3 else finishes.surface(
-        rng, "inside", "particle_board", textures.hsv(rng.uniform(0.08, 0.13), rng.uniform(0.05, 0.4), rng.uniform(0.6, 0.95))
-    )
+    inside = body
+    if rng.random() < 0.7:
+        pale = textures.hsv(rng.uniform(0.08, 0.13), rng.uniform(0.05, 0.4), rng.uniform(0.6, 0.95))
+        inside = finishes.surface(rng, "inside", "particle_board", pale)
     panel = None
     if rng.random() < 0.4:
         maker = textures.glazed_panel if rng.random() < 0.2 else textures.framed_panel
         panel = finishes.finish_from_pixels("panel", maker(rng, textures.wood_color(rng)))
-    return Style(
-        body, inside, front, panel, finishes.metal(rng, "metal"), str(rng.choice(HANDLES)), float(rng.uniform(0.015, 0.04))
-    )
+    metal = finishes.metal(rng, "metal")
+    return Style(body, inside, front, panel, metal, str(rng.choice(HANDLES)), float(rng.uniform(0.015, 0.04)))
 
 
-def add_handle(
-    shape: Shape, style: Style, x: float, z: float, front: float, length: float, upright: bool
-) -> None:
+def add_handle(shape: Shape, style: Style, x: float, z: float, front: float, length: float, upright: bool) -> None:
     """A handle centred at (x, z) on the plane y = front, standing out towards -y."""
     out, thick = 0.035, 0.008 + 0.012 * min(length, 0.5)
     along = np.array((0.0, 0.0, 1.0) if upright else (1.0, 0.0, 0.0))
@@ -106,15 +105,15 @@ def add_handle(
         path = arc(centre, half, (0.0, -out * 1.6, 0.0), 0.0, np.pi, 9)
         shape.tube(path, thick, style.metal, segments=6)
     elif style.handle == "knob":
-        shape.cylinder(centre, centre + (0, -out * 0.6, 0), thick, style.metal, segments=8)
-        tip = centre + (0, -out * 0.6, 0)
-        shape.cylinder(tip, tip + (0, -0.02, 0), 0.022, style.metal, end_radius=0.015, segments=12)
+        shape.cylinder(centre, moved(centre, y=-out * 0.6), thick, style.metal, segments=8)
+        tip = moved(centre, y=-out * 0.6)
+        shape.cylinder(tip, moved(tip, y=-0.02), 0.022, style.metal, end_radius=0.015, segments=12)
     elif style.handle == "cup":
         across = np.array((1.0, 0, 0)) * length / 2 + np.array((0, 0, 1.0)) * 0.015
-        shape.box(centre - across, centre + across + (0, -out * 0.8, 0), style.metal)
+        shape.box(centre - across, moved(centre + across, y=-out * 0.8), style.metal)
     elif style.handle == "slot":
         across = half + 0.008 * (1 - along) * (1, 0, 1)
-        shape.box(centre - across, centre + across + (0, -0.004, 0), style.metal)
+        shape.box(centre - across, moved(centre + across, y=-0.004), style.metal)
 
 
 def add_front(shape: Shape, style: Style, cell: Cell, front: float) -> None:
@@ -127,9 +126,7 @@ def add_front(shape: Shape, style: Style, cell: Cell, front: float) -> None:
     shape.box((cell.left, outer, cell.bottom), (cell.right, front, cell.top), style.front, sides, fitted)
 
 
-def add_door(
-    rig: Rig, rng: np.random.Generator, style: Style, cell: Cell, front: float, hinge: str, name: str
-) -> Part:
+def add_door(rig: Rig, rng: np.random.Generator, style: Style, cell: Cell, front: float, hinge: str, name: str) -> Part:
     """A hinged door in the cell; `hinge` is the side it turns on: left, right, bottom or top."""
     shape = Shape()
     add_front(shape, style, cell, front)

@@ -42,9 +42,7 @@ def _add_arm(
     return rig.add_part(name, arm, parent, Joint("revolute", AXIS, (0.0, 0.0, z), limits))
 
 
-def _add_shade(
-    rig: Rig, rng: np.random.Generator, parent: Part, z: float, paint: Finish, metal: Finish
-) -> None:
+def _add_shade(rig: Rig, rng: np.random.Generator, parent: Part, z: float, paint: Finish, metal: Finish) -> None:
     """A cone open to the front, with the bulb in it."""
     wide, length = float(rng.uniform(0.14, 0.22)), float(rng.uniform(0.22, 0.34))
     glow = finishes.surface(rng, "glow", "plain", textures.hsv(0.13, 0.25, 0.97))

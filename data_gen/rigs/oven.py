@@ -8,7 +8,7 @@ import numpy as np
 from . import finishes, textures
 from .furniture import Cell, Style, add_carcass, add_door, add_drawer, plain_style
 from .rig import Joint, Part, Rig
-from .shapes import Shape
+from .shapes import Shape, moved
 
 
 def build(rng: np.random.Generator) -> Rig:
@@ -62,7 +62,7 @@ def _add_hob(body: Shape, rng: np.random.Generator, width: float, depth: float, 
     for x in (-0.24, 0.24):
         for y in (0.28, 0.72):
             centre = np.array((x * width, y * depth, height))
-            body.cylinder(centre, centre + (0, 0, 0.015), float(rng.uniform(0.09, 0.14)) * width, plate)
+            body.cylinder(centre, moved(centre, z=0.015), float(rng.uniform(0.09, 0.14)) * width, plate)
 
 
 def _add_rack(

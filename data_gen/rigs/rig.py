@@ -90,9 +90,7 @@ class Rig:
         """The parts that can move, in order; a part stands for its joint."""
         return [part for part in self.parts if part.joint is not None]
 
-    def add_part(
-        self, name: str, shape: Shape, parent: Part | None = None, joint: Joint | None = None
-    ) -> Part:
+    def add_part(self, name: str, shape: Shape, parent: Part | None = None, joint: Joint | None = None) -> Part:
         """Make a part's object from a shape given in rig coordinates with every joint at state 0."""
         hangs_on = parent or (self.parts[0] if self.parts else None)
         base = _origin(hangs_on)
@@ -168,4 +166,3 @@ def _origin(part: Part | None) -> NDArray[np.float64]:
             return np.array(part.joint.origin)
         part = part.parent
     return np.zeros(3)
-

@@ -14,7 +14,8 @@ from .shapes import Shape
 def build(rng: np.random.Generator) -> Rig:
     """An arm of two or three links; at state 0 it stands upright."""
     rig = Rig("robot_arm", View(azimuth=(-80, 80), elevation=(5, 40)))
-    paint = finishes.surface(rng, "paint", str(rng.choice(["plain", "stripes", "label"])), textures.paint_color(rng), 0.4)
+    pattern = str(rng.choice(["plain", "stripes", "label"]))
+    paint = finishes.surface(rng, "paint", pattern, textures.paint_color(rng), 0.4)
     dark = finishes.surface(rng, "dark", "plain", (0.15, 0.15, 0.17))
     metal = finishes.metal(rng, "metal")
     radius = float(rng.uniform(0.16, 0.26))
@@ -50,14 +51,10 @@ def _add_link(
     else:
         shape.cylinder((0, 0, z), (0, 0, z + length), wide * 0.9, paint, end_radius=wide * 0.7, segments=14)
     limit = float(rng.uniform(1.0, 1.9))
-    return rig.add_part(
-        f"link.{index}", shape, parent, Joint("revolute", axis, (0.0, 0.0, z), (-limit, limit))
-    )
+    return rig.add_part(f"link.{index}", shape, parent, Joint("revolute", axis, (0.0, 0.0, z), (-limit, limit)))
 
 
-def _add_gripper(
-    rig: Rig, rng: np.random.Generator, wrist: Part, z: float, metal: Finish, dark: Finish
-) -> None:
+def _add_gripper(rig: Rig, rng: np.random.Generator, wrist: Part, z: float, metal: Finish, dark: Finish) -> None:
     """A palm and two fingers that slide apart."""
     palm = Shape().box((-0.11, -0.04, z), (0.11, 0.04, z + 0.04), dark)
     hand = rig.add_part("palm", palm, wrist)

@@ -8,7 +8,7 @@ import numpy as np
 from . import finishes
 from .furniture import Cell, Style, add_carcass, add_front, door_joint
 from .rig import Joint, Rig
-from .shapes import Shape
+from .shapes import Shape, moved
 
 
 def build(rng: np.random.Generator) -> Rig:
@@ -44,8 +44,8 @@ def build(rng: np.random.Generator) -> Rig:
 
 def _wheel(rng: np.random.Generator, middle: np.ndarray, radius: float, metal: finishes.Finish) -> Shape:
     """A hub with spokes and mostly a rim."""
-    wheel = Shape().cylinder(middle, middle + (0, -0.05, 0), radius * 0.3, metal, segments=14)
-    hub = middle + (0, -0.035, 0)
+    wheel = Shape().cylinder(middle, moved(middle, y=-0.05), radius * 0.3, metal, segments=14)
+    hub = moved(middle, y=-0.035)
     spokes = int(rng.integers(3, 6))
     for turn in np.arange(spokes) * (2 * np.pi / spokes):
         end = hub + radius * np.array((np.cos(turn), 0.0, np.sin(turn)))

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import finishes, textures
 from .rig import Joint, Rig, View
-from .shapes import Shape
+from .shapes import Shape, moved
 
 
 def build(rng: np.random.Generator) -> Rig:
@@ -26,7 +26,8 @@ def build(rng: np.random.Generator) -> Rig:
         outline = np.array(edge) * (-side, 1)
         blade.prism(outline if side < 0 else outline[::-1], 2, low, low + 0.03, steel)
         middle = np.array((side * (ring * 1.05), -tail, low + 0.015))
-        blade.tube(np.linspace((0, -0.04, low + 0.015), middle + (0, ring * 0.9, 0), 3), 0.028, grip, segments=8)
+        shank = np.linspace((0, -0.04, low + 0.015), moved(middle, y=ring * 0.9), 3)
+        blade.tube(shank, 0.028, grip, segments=8)
         turns = np.arange(20) * (2 * np.pi / 20)
         loop = middle + ring * np.stack((0.8 * np.cos(turns), np.sin(turns), 0 * turns), axis=1)
         blade.tube(loop, 0.03, grip, segments=8, closed=True)

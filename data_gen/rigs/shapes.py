@@ -7,6 +7,7 @@ Coordinates: x right, y back (an object's front looks along -y), z up; about one
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import bpy
 import numpy as np
@@ -104,15 +105,10 @@ class Shape:
         self.add_face([first + segments + i for i in range(segments)], caps or finish)
         return self
 
-    def tube(
-        self, path: ArrayLike, radius: float, finish: Finish, segments: int = 8, closed: bool = False
-    ) -> Shape:
+    def tube(self, path: ArrayLike, radius: float, finish: Finish, segments: int = 8, closed: bool = False) -> Shape:
         """A round bar along a path `[n, 3]`; a closed path joins its ends."""
         path = np.asarray(path, float)
-        if closed:
-            tangents = np.roll(path, -1, 0) - np.roll(path, 1, 0)
-        else:
-            tangents = np.gradient(path, axis=0)
+        tangents = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
         side, up = perpendicular(tangents[0])
         starts = []
         for centre, tangent in zip(path, tangents, strict=True):
@@ -121,7 +117,7 @@ class Shape:
             side /= np.linalg.norm(side)
             up = np.cross(direction, side)
             starts.append(self.add_points(ring(centre, side, up, radius, segments)))
-        for before, after in zip(starts, starts[1:] + starts[:1] if closed else starts[1:], strict=False):
+        for before, after in pairwise(starts + starts[:1] if closed else starts):
             self._wall(before, after, segments, finish)
         if not closed:
             self.add_face([starts[0] + i for i in reversed(range(segments))], finish)
@@ -140,7 +136,7 @@ class Shape:
         starts = []
         for radius, z in profile:
             starts.append(self.add_points(ring(np.array((x, y, z)), right, back, max(radius, 1e-4), segments)))
-        for before, after in zip(starts, starts[1:], strict=False):
+        for before, after in pairwise(starts):
             self._wall(before, after, segments, finish)
         if profile[0, 0] > 0:
             self.add_face([starts[0] + i for i in reversed(range(segments))], finish)
@@ -224,6 +220,11 @@ class Shape:
         return uv[:, ::-1] if finish.turned else uv
 
 
+def moved(point: ArrayLike, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> NDArray[np.float64]:
+    """A point moved along the axes."""
+    return np.asarray(point, float) + np.array((x, y, z))
+
+
 def perpendicular(direction: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Two unit vectors that with `direction` form a right-handed frame (side, up, direction)."""
     axis = np.asarray(direction, float)
@@ -242,11 +243,16 @@ def ring(
     return centre + radius * (np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * up)
 
 
+def vessel_profile(foot: float, rim: float, height: float, wall: float) -> list[tuple[float, float]]:
+    """For `Shape.lathe`: an open vessel that widens from its foot's radius to its rim's."""
+    return [(foot, 0), (rim, height), (rim - wall, height), (foot - wall, wall), (0, wall)]
+
+
 def arc(
     centre: ArrayLike, first: ArrayLike, second: ArrayLike, start: float, end: float, count: int
 ) -> NDArray[np.float64]:
     """Points `[count, 3]` of the ellipse `centre + cos·first + sin·second` between two angles in radians."""
     angle = np.linspace(start, end, count)[:, None]
-    return np.asarray(centre, float) + np.cos(angle) * np.asarray(first, float) + np.sin(angle) * np.asarray(
-        second, float
+    return (
+        np.asarray(centre, float) + np.cos(angle) * np.asarray(first, float) + np.sin(angle) * np.asarray(second, float)
     )

@@ -25,7 +25,8 @@ def build(rng: np.random.Generator) -> Rig:
     tank_depth, tank_top = float(rng.uniform(0.16, 0.24)), height + float(rng.uniform(0.3, 0.5))
     half = radius * float(rng.uniform(0.8, 1.1))
     body.box((-half, hinge + 0.04, height * 0.85), (half, hinge + 0.04 + tank_depth, tank_top), ceramic)
-    body.box((-half - 0.015, hinge + 0.03, tank_top), (half + 0.015, hinge + 0.055 + tank_depth, tank_top + 0.04), ceramic)
+    cap = (half + 0.015, hinge + 0.055 + tank_depth, tank_top + 0.04)
+    body.box((-half - 0.015, hinge + 0.03, tank_top), cap, ceramic)
     body.box((-radius * 0.5, radius * 0.7, 0), (radius * 0.5, hinge + 0.04 + tank_depth, height * 0.9), ceramic)
     rig.add_part("body", body)
     z, thick = height + 0.005, 0.025
