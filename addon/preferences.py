@@ -11,10 +11,14 @@ import bpy
 from bpy.props import StringProperty
 from bpy.types import AddonPreferences, Context
 
-from ..backend.errors import OutputError, RequirementError
+from ..backend.errors import RequirementError
+from .files import make_folder
 
 # `puppet_master` under pip, `bl_ext.<repository>.puppet_master` in Blender.
 ROOT_PACKAGE = __package__.rpartition(".")[0]
+# Blender as a Python module runs in an environment that can hold the backend's libraries; a Blender with
+# a window brings a Python of its own, which does not.
+RUNS_AS_MODULE = bpy.app.module
 
 
 class Preferences(AddonPreferences):
@@ -50,7 +54,7 @@ def backend_python() -> str:
     preferences = _preferences()
     if preferences is not None and preferences.backend_python:
         return bpy.path.abspath(preferences.backend_python)
-    if bpy.app.module:
+    if RUNS_AS_MODULE:
         return sys.executable
     raise RequirementError(
         "no Python is chosen for the backend; set Backend Python to the one in its virtual environment, "
@@ -66,25 +70,16 @@ def output_folder() -> Path:
     """
     preferences = _preferences()
     chosen = preferences.output_folder if preferences is not None else ""
-    try:
-        if chosen:
-            folder = Path(bpy.path.abspath(chosen))
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
-        return user_folder("previews")
-    except OSError as error:
-        raise OutputError(
-            f"cannot create the output folder {chosen or error.filename}: {error.strerror}"
-        ) from error
-
-
-def user_folder(name: str) -> Path:
-    """A folder of the user's for this add-on, created; never one inside the installed extension."""
-    if ROOT_PACKAGE.startswith("bl_ext."):
-        return Path(bpy.utils.extension_path_user(ROOT_PACKAGE, path=name, create=True))
-    folder = Path(bpy.utils.user_resource("DATAFILES", path=f"puppet_master/{name}"))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(bpy.path.abspath(chosen)) if chosen else _user_folder("previews")
+    make_folder(folder)
     return folder
+
+
+def _user_folder(name: str) -> Path:
+    """A folder of the user's for this add-on; never one inside the installed extension."""
+    if ROOT_PACKAGE.startswith("bl_ext."):
+        return Path(bpy.utils.extension_path_user(ROOT_PACKAGE, path=name))
+    return Path(bpy.utils.user_resource("DATAFILES", path=f"puppet_master/{name}"))
 
 
 def _preferences() -> Preferences | None:

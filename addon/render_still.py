@@ -39,9 +39,10 @@ def _join_package() -> None:
 
 _join_package()
 
-from ..backend.errors import InputError, OutputError, PuppetMasterError  # noqa: E402
+from ..backend.errors import InputError, PuppetMasterError  # noqa: E402
 from ..backend.protocol import drags_to_json  # noqa: E402
 from ..backend.requirements import explain_missing_bpy  # noqa: E402
+from .files import whole  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +95,8 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
         if ours:
             handles.unregister()
     drag_file = out / "drags.json"
-    _write(drag_file, json.dumps(drags_to_json(drags), indent=2) + "\n")
+    with whole(drag_file) as part:
+        part.write_text(json.dumps(drags_to_json(drags), indent=2) + "\n", encoding="utf-8")
     return {
         "still": str(still.path),
         "drags": str(drag_file),
@@ -115,16 +117,6 @@ def _open(scene_file: Path) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).removeprefix("Error: ").split())
         raise InputError(f"cannot open scene {scene_file}: {reason}") from error
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _own_arguments() -> list[str]:

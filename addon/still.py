@@ -16,9 +16,10 @@ from typing import Any
 import bpy
 from bpy.types import Image, RenderSettings, Scene
 
-from ..backend.errors import InputError, OutputError
+from ..backend.errors import InputError
 from ..backend.requirements import check_drawing
 from .compat import EEVEE_ENGINES, media_type_values
+from .files import make_folder, whole
 
 WORKBENCH = "BLENDER_WORKBENCH"
 MIN_SIDE, MAX_SIDE = 16, 4096
@@ -73,6 +74,7 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
         raise InputError(
             f'scene "{scene.name}" has no camera; add one and make it the scene\'s active camera'
         )
+    make_folder(path.parent)  # before the render: what cannot be kept must not cost one
     engine = _drawable_engine(scene)
     if bpy.app.background and engine == WORKBENCH:
         check_drawing()
@@ -83,7 +85,9 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
             bpy.ops.render.render(scene=scene.name)
         except RuntimeError as error:
             raise InputError(f'scene "{scene.name}" cannot be rendered: {_one_line(error)}') from error
-        _save(_render_result(scene), scene, path)
+        with whole(path) as part:
+            # Takes the path as it is: the scene's own output path would expand "#" and "{}" in it.
+            _render_result(scene).save_render(str(part), scene=scene)
     return Still(path, width, height, scene.frame_current, engine)
 
 
@@ -152,18 +156,6 @@ def _render_result(scene: Scene) -> Image:
         if image.type == "RENDER_RESULT":
             return image
     raise InputError(f'scene "{scene.name}" rendered nothing; check that its engine is enabled')
-
-
-def _save(image: Image, scene: Scene, path: Path) -> None:
-    # save_render takes the path as it is: the scene's own output path would expand "#" and "{}" in it.
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save_render(str(part), scene=scene)
-        part.replace(path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"cannot write the still {path}: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:

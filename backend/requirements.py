@@ -77,11 +77,10 @@ def check_drawing() -> None:
     egl.eglGetPlatformDisplay.restype = ctypes.c_void_p
     egl.eglGetPlatformDisplay.argtypes = [ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p]
     egl.eglInitialize.argtypes = [ctypes.c_void_p] * 3
-    egl.eglTerminate.argtypes = [ctypes.c_void_p]
+    # Not terminated afterwards: a process has one such display, and Blender may be drawing on it already.
     display = egl.eglGetPlatformDisplay(_SURFACELESS, None, None)
     if not display or not egl.eglInitialize(display, None, None):
         raise RequirementError(
             "Workbench and EEVEE find no OpenGL driver on this machine; install Mesa's with: "
             "sudo apt-get install libegl-mesa0 libgl1-mesa-dri; or let the scene render with Cycles"
         )
-    egl.eglTerminate(display)

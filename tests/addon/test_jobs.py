@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Preview jobs against a real server: progress, result, cancelling, and every way to fail."""
+
+import io
+import json
+import threading
+
+import bpy
+import pytest
+from PIL import Image
+from puppet_master.addon import jobs
+from puppet_master.addon.jobs import PreviewJob, State
+from puppet_master.backend.errors import BackendError, Cancelled, InputError, ModelError
+from puppet_master.backend.protocol import PreviewRequest
+
+
+@pytest.fixture
+def still_png():
+    buffer = io.BytesIO()
+    Image.new("RGBA", (64, 48), "red").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def make_job(backend, still_png, tmp_path):
+    def make(on_done=None, connect=None):
+        request = PreviewRequest(still_png, seed=5)
+        return PreviewJob(request, tmp_path / "result", connect or backend.connect, on_done)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def no_job_is_left_over(scene):
+    yield
+    assert not jobs.running()
+
+
+def test_a_finished_job_leaves_a_whole_folder_and_tells_so_once(make_job, until, still_png, tmp_path):
+    seen = []
+    job = make_job(on_done=lambda job: seen.append((job.folder, threading.current_thread())))
+    assert job.state is State.STARTING
+    job.start()
+    until(job.pump)
+    assert (job.state, job.progress, job.error) == (State.DONE, 1.0, None)
+    assert job.pump()
+    assert seen == [(tmp_path / "result", threading.main_thread())]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["result"]
+    frames = sorted((job.folder / "frames").iterdir())
+    assert [frame.name for frame in frames] == ["0000.png", "0001.png", "0002.png", "0003.png"]
+    with Image.open(frames[3]) as image:
+        assert image.getpixel((10, 10)) == (128, 128, 128)
+    assert (job.folder / "still.png").read_bytes() == still_png
+    assert (job.folder / "preview.mp4").stat().st_size > 0
+    assert json.loads((job.folder / "preview.json").read_text())["seed"] == 5
+
+
+def test_a_running_job_says_how_far_it_is(make_job, until, backend):
+    backend.pipeline.free.clear()
+    job = make_job()
+    job.start()
+    until(lambda: not job.pump() and job.state is State.RUNNING)
+    assert job.text().startswith("Generating")
+    assert job.progress == 0.0
+    backend.pipeline.free.set()
+    until(job.pump)
+    assert job.text() == "Done"
+
+
+def test_the_thread_never_changes_the_job_between_pumps(make_job, until, tmp_path):
+    job = make_job()
+    job.start()
+    job.join(20.0)
+    assert (tmp_path / "result").is_dir()
+    assert job.state is State.STARTING
+    until(job.pump)
+    assert job.state is State.DONE
+
+
+def test_a_cancelled_job_ends_as_such_and_leaves_nothing(make_job, until, backend, tmp_path):
+    backend.pipeline.free.clear()
+    job = make_job()
+    job.start()
+    until(lambda: not job.pump() and job.state is State.RUNNING)
+    job.cancel()
+    until(job.pump)
+    assert (job.state, job.text(), job.error) == (State.CANCELLED, "Cancelled", None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_model_reaches_the_user_in_its_own_words(make_job, until, backend):
+    backend.pipeline.fault = ModelError("model tiny: unet/config.json is missing")
+    job = make_job()
+    job.start()
+    until(job.pump)
+    assert job.state is State.FAILED
+    assert isinstance(job.error, ModelError)
+    assert job.text() == "Failed: model tiny: unet/config.json is missing"
+
+
+def test_a_backend_that_goes_away_fails_the_job(make_job, until, backend, tmp_path):
+    backend.pipeline.free.clear()
+    job = make_job()
+    job.start()
+    until(lambda: not job.pump() and job.state is State.RUNNING)
+    backend.close()
+    until(job.pump)
+    # Whether the server cancels its jobs before its door closes is a race; either way the job is over.
+    assert job.state in (State.FAILED, State.CANCELLED)
+    assert not (tmp_path / "result").exists()
+
+
+def test_a_backend_that_cannot_start_fails_the_job(make_job, until):
+    def connect(should_stop):
+        raise BackendError("the backend did not start: no torch")
+
+    job = make_job(connect=connect)
+    job.start()
+    until(job.pump)
+    assert job.text() == "Failed: the backend did not start: no torch"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_in_the_thread_ends_the_job_too(make_job, until):
+    def connect(should_stop):
+        raise ZeroDivisionError
+
+    job = make_job(connect=connect)
+    job.start()
+    until(job.pump)
+    assert job.text() == "Failed: the preview's thread broke off; see the terminal"
+
+
+def test_a_result_that_cannot_be_written_fails_the_job_and_leaves_nothing(make_job, until, tmp_path):
+    job = make_job()
+    job.folder = tmp_path / "file" / "result"
+    (tmp_path / "file").write_text("")
+    job.start()
+    until(job.pump)
+    assert job.error is not None
+    assert str(job.error).startswith(f"cannot write the preview to {job.folder}: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_result_that_cannot_be_shown_fails_the_job(make_job, until):
+    def show(job):
+        raise InputError("no camera to show it on")
+
+    job = make_job(on_done=show)
+    job.start()
+    until(job.pump)
+    assert job.text() == "Failed: no camera to show it on"
+
+
+def test_the_timer_runs_until_the_job_is_over(make_job, until):
+    job = make_job()
+    jobs.start(job)
+    assert bpy.app.timers.is_registered(jobs.tick)
+    assert jobs.current() is job
+    assert jobs.tick() == jobs.TICK_S
+    assert until(lambda: jobs.tick() is None)
+    assert job.state is State.DONE
+
+
+def test_one_preview_runs_at_a_time(make_job, until, backend):
+    backend.pipeline.free.clear()
+    jobs.start(make_job())
+    with pytest.raises(InputError, match="already running"):
+        jobs.start(make_job())
+    assert not bpy.ops.puppet_master.preview.poll()
+    bpy.ops.puppet_master.cancel()
+    until(lambda: jobs.tick() is None)
+    assert jobs.current().state is State.CANCELLED
+    assert bpy.ops.puppet_master.preview.poll()
+    assert not bpy.ops.puppet_master.cancel.poll()
+
+
+def test_a_blocking_run_raises_what_made_the_job_fail(make_job, backend):
+    backend.pipeline.fault = InputError("too many drags")
+    with pytest.raises(InputError, match="too many drags"):
+        jobs.run_blocking(make_job())
+
+
+def test_a_blocking_run_that_is_cancelled_says_so(make_job, backend):
+    backend.pipeline.free.clear()
+    job = make_job()
+    job.cancel()
+    with pytest.raises(Cancelled):
+        jobs.run_blocking(job)
+
+
+def test_disabling_the_addon_cancels_the_running_job(make_job, backend, until):
+    backend.pipeline.free.clear()
+    job = make_job()
+    jobs.start(job)
+    until(lambda: jobs.tick() and job.state is State.RUNNING)
+    bpy.ops.preferences.addon_disable(module="puppet_master")
+    assert not bpy.app.timers.is_registered(jobs.tick)
+    assert jobs.current() is None
+    assert job.pump()
+    assert job.state is State.CANCELLED

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Enabling and disabling the add-on, and where it looks for its settings."""
+
+import sys
+from pathlib import Path
+
+import bpy
+import pytest
+from puppet_master.addon import preferences
+from puppet_master.backend.errors import OutputError
+
+ADDON = "puppet_master"
+
+
+def names():
+    """What the add-on adds to Blender's types and operators."""
+    types = {name for name in dir(bpy.types) if name.upper().startswith(("PUPPET", "PUPPETMASTER"))}
+    return types, set(dir(bpy.ops.puppet_master)), hasattr(bpy.types.Scene, "puppet_master")
+
+
+@pytest.fixture
+def blender():
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    yield
+    bpy.ops.preferences.addon_disable(module=ADDON)
+
+
+def test_the_addon_comes_and_goes_without_a_trace_more_than_once(blender):
+    before = names()
+    assert before == (set(), set(), False)
+    seen = []
+    for _ in range(2):
+        bpy.ops.preferences.addon_enable(module=ADDON)
+        seen.append(names())
+        bpy.ops.preferences.addon_disable(module=ADDON)
+        assert names() == before
+    assert seen[0] == seen[1]
+    types, operators, on_scene = seen[0]
+    assert on_scene
+    assert operators == {"make_still", "add_drag", "remove_drag", "preview", "cancel", "load_result"}
+    assert {"PUPPETMASTER_PT_still", "PUPPETMASTER_PT_drags", "PUPPETMASTER_PT_preview"} <= types
+
+
+def test_everything_the_user_can_point_at_has_a_tooltip(scene):
+    bpy.ops.puppet_master.add_drag()
+    drag = scene.puppet_master.drags[0]
+    preferences = bpy.context.preferences.addons[ADDON].preferences
+    shown = [owner.bl_rna for owner in (scene.puppet_master, drag, drag.points[0])]
+    operators = [getattr(bpy.ops.puppet_master, name).get_rna_type() for name in dir(bpy.ops.puppet_master)]
+    bare = [operator.identifier for operator in operators if not operator.description]
+    own = [preferences.bl_rna.properties[name] for name in ("backend_python", "output_folder")]
+    own += [prop for owner in (*shown, *operators) for prop in owner.properties]
+    lists = {"rna_type", "drags", "points"}
+    bare += [prop.identifier for prop in own if prop.identifier not in lists and not prop.description]
+    assert bare == []
+
+
+def test_the_running_python_runs_the_backend_unless_another_is_chosen(scene):
+    assert preferences.backend_python() == sys.executable
+    bpy.context.preferences.addons[ADDON].preferences.backend_python = "/opt/other/bin/python"
+    assert preferences.backend_python() == "/opt/other/bin/python"
+
+
+def test_results_go_to_blenders_user_folder_unless_another_is_chosen(scene, tmp_path, monkeypatch):
+    assert preferences.output_folder() == tmp_path / "previews"
+    bpy.context.preferences.addons[ADDON].preferences.output_folder = ""
+    monkeypatch.setenv("BLENDER_USER_DATAFILES", str(tmp_path / "user"))
+    folder = preferences.output_folder()
+    assert folder.is_dir()
+    assert folder.parts[-2:] == ("puppet_master", "previews")
+    assert Path(__file__).parents[2] not in folder.parents
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(scene, tmp_path):
+    (tmp_path / "file").write_text("")
+    bpy.context.preferences.addons[ADDON].preferences.output_folder = str(tmp_path / "file" / "sub")
+    with pytest.raises(OutputError, match=r"cannot create the folder .*/file/sub: "):
+        preferences.output_folder()
