@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class SamplingStep(Protocol):
-    """What a pipeline tells after each sampling step: `index` of `total`, and how to see the estimate."""
+    """What a pipeline tells after each step: `index` (from 0) of `total`, and how to see the estimate."""
 
     index: int
     total: int
@@ -297,7 +297,7 @@ class _Steps:
     def __call__(self, step: SamplingStep) -> None:
         job = self._job
         with self._queue._lock:
-            job.step, job.steps = step.index, step.total
+            job.step, job.steps = step.index + 1, step.total
             if job.step == 1:
                 job.first_step = time.monotonic()
             if job.step == job.steps:

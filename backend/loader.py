@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from . import registry
-from .errors import RequirementError
+from .errors import InputError, RequirementError
 from .protocol import PreviewRequest
 
 if TYPE_CHECKING:
@@ -63,24 +63,44 @@ class ModelShelf:
         """Refuse what the model cannot do, from its configuration alone.
 
         Raises:
-            ModelError: no such model.
+            ModelError: there is no such model.
             InputError: more drags than it has slots.
         """
-        registry.check_drags(request.model, len(request.drags))
+        check_drags(request.model, len(request.drags))
 
     def describe(self) -> dict[str, Any]:
         """The part of `/v1/health` that concerns models: status, device, models."""
         with self._lock:
-            loaded = self._loaded
+            loaded = self._loaded[1] if self._loaded else None
+        infos = registry.list_models()
+        if loaded and loaded.info not in infos:
+            infos.append(loaded.info)
         models = []
-        for model in registry.list_models():
-            is_loaded = loaded is not None and loaded[0] == model.folder
-            models.append({**asdict(model.info), "hash": model.hash, "loaded": is_loaded})
+        for info in infos:
+            is_loaded = loaded is not None and loaded.info == info
+            # The hash of a model on disk would cost reading it whole: known once it is loaded.
+            known = loaded.model_hash if loaded and is_loaded else None
+            models.append({**asdict(info), "hash": known, "loaded": is_loaded})
         return {"status": self._status, "device": self._device, "models": models}
 
     def _set(self, loaded: tuple[Path, PreviewPipeline] | None) -> None:
         with self._lock:
             self._loaded = loaded
+
+
+def check_drags(model: str, count: int) -> None:
+    """Whether a model takes `count` drags, told without loading it.
+
+    Raises:
+        ModelError: there is no such model.
+        InputError: it has fewer slots.
+    """
+    info = registry.read_info(registry.find_model(model))
+    if count > info.num_drags:
+        raise InputError(
+            f"{count} drags, but model {info.name} has {info.num_drags} slots; "
+            f"remove {count - info.num_drags}"
+        )
 
 
 def _resolve(device: str) -> str:

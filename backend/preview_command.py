@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from . import media
 from .client import BackendClient
 from .errors import BackendError, Cancelled, InputError, from_wire
+from .loader import check_drags
 from .preview_folder import PreviewFolder
 from .process import BackendProcess
 from .progress import StageProgress
 from .protocol import Drag, PreviewRequest, PreviewResult, load_drags
 from .requirements import explain_missing_bpy
 from .still import SceneStill, check_scene
+from .stills import decode_still
 from .wire import CANCELLED, DONE, Status
 
 POLL_S = 0.03
@@ -71,7 +73,7 @@ def make_preview(order: Order, quiet: bool = False) -> dict[str, Any]:
     begun = time.monotonic()
     drags = load_drags(order.drags) if order.drags else None
     still = _check_source(order)
-    _check_model(order.request.model, drags)
+    check_drags(order.request.model, len(drags or ()))
     arguments = ["--device", order.device, "--preload", order.request.model]
     with (
         _signals_cancel(),
@@ -101,19 +103,13 @@ def _check_source(order: Order) -> bytes | None:
     if not order.is_scene:
         if order.size:
             raise InputError(f"--size is for .blend scenes; {order.source} has a size of its own")
-        return media.read_still(order.source)
+        still = media.read_still(order.source)
+        decode_still(still, order.request.background)
+        return still
     check_scene(order.source)
     if importlib.util.find_spec("bpy") is None:
         raise explain_missing_bpy(ModuleNotFoundError("No module named 'bpy'", name="bpy"))
     return None
-
-
-def _check_model(model: str, drags: list[Drag] | None) -> None:
-    from .registry import check_request_drags, find_model
-
-    find_model(model)
-    if drags:
-        check_request_drags(model, drags)
 
 
 def _render(

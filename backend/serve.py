@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -80,7 +81,8 @@ def serve(
         )
         if parent is not None:
             _end_with(parent, lambda: _end(server, announced))
-        server.run(sockets=[listening])
+        with _signals_end():
+            server.run(sockets=[listening])
         queue.close(timeout=0)
 
 
@@ -131,6 +133,19 @@ def _announced(handshake: Path | None, port: int, token: str) -> Iterator[Path]:
         path.unlink(missing_ok=True)
         if handshake is None:
             path.parent.rmdir()
+
+
+@contextlib.contextmanager
+def _signals_end() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block. uvicorn raises them again once it has shut down: clean up then."""
+
+    def leave(*_: object) -> None:
+        raise SystemExit
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+    with contextlib.suppress(SystemExit):
+        yield
 
 
 def _end_with(parent: int, end: Callable[[], None]) -> None:
