@@ -7,9 +7,11 @@ coordinates. `valid` is `[B, N, K] bool`.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
+from torch.nn import functional as F
 
 CELL_CHANNELS = 6  # start, current and final location, x and y each
 DENSE_CHANNELS = 6  # per bandwidth: displacement x, y and density around the starts, the same around "now"
@@ -97,7 +99,7 @@ class DragEmbedding(nn.Module):
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, hidden[0], 3, padding=1)
         self.blocks = nn.ModuleList()
-        for here, there in zip(hidden[:-1], hidden[1:], strict=True):
+        for here, there in pairwise(hidden):
             self.blocks.append(nn.Conv2d(here, here, 3, padding=1))
             self.blocks.append(nn.Conv2d(here, there, 3, padding=1))
         self.conv_out = nn.Conv2d(hidden[-1], out_channels, 3, padding=1)

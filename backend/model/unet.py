@@ -9,7 +9,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_3d_blocks import DownBlockSpatioTemporal, UpBlockSpatioTemporal
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from .blocks import DragConditioning, DragDownBlock, DragUpBlock, LayerSizes, MidBlock
 from .drag_encoding import cell_maps, dense_maps, map_channels
@@ -43,6 +43,8 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
         attend_unused_drags: keep unused slots among the cross-attention's keys, as published.
         validity_per_frame: without a `drag_mask`, a drag is left out of just those frames in which its
             numbers are all zero, as published; otherwise only a drag that is zero throughout is unused.
+        norm_num_groups: groups of every group normalisation; 32 in SVD. A narrow model needs fewer: with one
+            channel a group the normalisation after the noise-level embedding would erase it.
     """
 
     _supports_gradient_checkpointing = True
@@ -65,6 +67,7 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
         dense_bandwidths: tuple[float, ...] = (),
         attend_unused_drags: bool = False,
         validity_per_frame: bool = False,
+        norm_num_groups: int = 32,
     ) -> None:
         super().__init__()
         if len(num_attention_heads) != len(block_out_channels):
@@ -94,8 +97,10 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
         self.down_blocks = _down_blocks(block_out_channels, layers_per_block, sizes)
         self.mid_block = MidBlock(block_out_channels[-1], sizes[-1])
         self.up_blocks = _up_blocks(block_out_channels, layers_per_block + 1, sizes)
-        self.conv_norm_out = nn.GroupNorm(32, first, eps=1e-5)
+        self.conv_norm_out = nn.GroupNorm(norm_num_groups, first, eps=1e-5)
         self.conv_out = nn.Conv2d(first, out_channels, 3, padding=1)
+        if norm_num_groups != 32:
+            _regroup(self, norm_num_groups)
 
     def encode_drags(
         self, drags: torch.Tensor, height: int, width: int, drag_mask: torch.Tensor | None = None
@@ -294,3 +299,13 @@ def _up_blocks(channels: tuple[int, ...], layers: int, sizes: list[LayerSizes]) 
             block = DragUpBlock(in_channels, out_channels, previous, layers, upsample, sizes[level])
         blocks.append(block)
     return blocks
+
+
+def _regroup(module: nn.Module, groups: int) -> None:
+    """Give every group normalisation below `module` another number of groups; the weights' shapes stay.
+
+    diffusers' spatio-temporal blocks have 32 written into them; so the number is changed after they are built.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.GroupNorm):
+            part.num_groups = groups

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Model folders: where they are, what they declare, whether they are whole.
+
+A model folder has diffusers' layout (`model_index.json`, `unet/`, `vae/`, `image_encoder/`, `scheduler/`)
+and our `puppet_master.json`. `SHA256SUMS`, when there, is checked on loading. No torch here: listing is
+instant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelError
+
+EMBEDDED = Path(__file__).resolve().parent / "models"
+CARD = "puppet_master.json"
+SUMS = "SHA256SUMS"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+REQUIRED = (
+    "model_index.json",
+    CARD,
+    "unet/config.json",
+    f"unet/{WEIGHTS}",
+    "vae/config.json",
+    f"vae/{WEIGHTS}",
+    "image_encoder/config.json",
+    "image_encoder/model.safetensors",
+    "scheduler/scheduler_config.json",
+)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model folder declares in `puppet_master.json`.
+
+    Attributes:
+        name: shown to the user.
+        num_drags: drag slots; more drags are refused.
+        width, height: native size in pixels.
+        frames, steps, guidance: defaults of a preview.
+        latent_target: what is diffused: "residual" to the still's latents, or the "latents" themselves.
+        target_scale: factor between the target and what the UNet sees, for unit variance.
+        sigma_min, sigma_max: range of the noise levels sampling passes.
+        latent_pixels: pixels per latent cell, so that sizes can be checked before loading.
+        licence: of the weights.
+    """
+
+    name: str
+    num_drags: int
+    width: int
+    height: int
+    frames: int
+    steps: int
+    guidance: tuple[float, float]
+    latent_target: str
+    target_scale: float
+    sigma_min: float
+    sigma_max: float
+    latent_pixels: int
+    licence: str
+
+
+def list_models() -> list[ModelInfo]:
+    """The embedded models, by name; a folder that cannot be read is an error, not a silent gap."""
+    return [read_info(folder.parent) for folder in sorted(EMBEDDED.glob(f"*/{CARD}"))]
+
+
+def find_model(name_or_folder: str) -> Path:
+    """The folder of an embedded model, or the folder given.
+
+    Raises:
+        ModelError: no such model or folder.
+    """
+    embedded = EMBEDDED / name_or_folder
+    if "/" not in name_or_folder and "\\" not in name_or_folder and (embedded / CARD).is_file():
+        return embedded
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return folder
+    known = ", ".join(sorted(card.parent.name for card in EMBEDDED.glob(f"*/{CARD}"))) or "none"
+    raise ModelError(f"there is no model {name_or_folder!r}; embedded models: {known}; or give a model folder")
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """Read `puppet_master.json` of a model folder.
+
+    Raises:
+        ModelError: missing, damaged or incomplete; names the file and the key.
+    """
+    path = folder / CARD
+    fields = read_json(path)
+    known = set(ModelInfo.__dataclass_fields__)
+    missing = sorted(known - set(fields))
+    if missing:
+        raise ModelError(f"{path} lacks {', '.join(missing)}; get the model folder anew")
+    try:
+        info = ModelInfo(**{**{key: fields[key] for key in known}, "guidance": tuple(fields["guidance"])})
+    except TypeError as error:
+        raise ModelError(f"{path} has a value of the wrong kind: {error}; get the model folder anew") from error
+    if info.latent_target not in ("residual", "latents"):
+        raise ModelError(f'{path}: latent_target is {info.latent_target!r}, not "residual" or "latents"')
+    return info
+
+
+def check_complete(folder: Path) -> str:
+    """Check that a model folder has all its files, undamaged; its hash.
+
+    Returns:
+        SHA-256 over the names and contents of the folder's files.
+
+    Raises:
+        ModelError: names the first file that is missing or does not match its checksum.
+    """
+    for name in REQUIRED:
+        if not (folder / name).is_file():
+            raise ModelError(f"model folder {folder} is incomplete: {name} is missing; get the model anew")
+    sums = file_sums(folder)
+    listed = folder / SUMS
+    if listed.is_file():
+        for line in listed.read_text(encoding="utf-8").splitlines():
+            expected, _, name = line.partition("  ")
+            if name not in sums:
+                raise ModelError(f"model folder {folder} is incomplete: {name} is missing; get the model anew")
+            if sums[name] != expected:
+                raise ModelError(f"{folder / name} is corrupt: its SHA-256 is not that in {SUMS}; get it anew")
+    total = hashlib.sha256()
+    for name in sorted(sums):
+        total.update(f"{sums[name]}  {name}\n".encode())
+    return total.hexdigest()
+
+
+def file_sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each of a model folder's files (weights and configurations), by relative name."""
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix in (".json", ".safetensors") and path.is_file()
+    )
+    return {name: _sha256(folder / name) for name in names}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object of a model folder. Raises `ModelError` that names the file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is missing; get the model folder anew") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} is damaged: {error}; get the model folder anew") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} is damaged: it holds no object; get the model folder anew")
+    return content
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rendered clips as training material: frames on a background, points that follow the surface."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backend.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainingClip:
+    """A clip file's arrays.
+
+    Attributes:
+        frames: uint8 `[N, H, W, 4]`, straight alpha.
+        tracks: float32 `[P, N, 2]`, normalised image coordinates.
+        visible: bool `[P, N]`.
+        part: int16 `[P]`, 0 for the static body.
+    """
+
+    frames: NDArray[np.uint8]
+    tracks: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    part: NDArray[np.int16]
+
+
+def clip_files(folder: Path) -> list[Path]:
+    """The clip files of a folder, sorted by name.
+
+    Raises:
+        InputError: there are none.
+    """
+    files = sorted(folder.glob("*.npz"))
+    if not files:
+        raise InputError(f"no clips (*.npz) in {folder}; render some with `puppet-master data render`")
+    return files
+
+
+def load_clip(path: Path) -> TrainingClip:
+    """Read a rendered clip.
+
+    Raises:
+        InputError: it is damaged or holds no tracks.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            clip = TrainingClip(stored["frames"], stored["tracks"], stored["visible"], stored["part"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"clip {path} cannot be used for training: {error}; render it again") from error
+    if clip.frames.ndim != 4 or clip.frames.shape[-1] != 4:
+        raise InputError(f"clip {path}: frames are {clip.frames.shape}, not [N, H, W, 4]")
+    return clip
+
+
+@dataclass(frozen=True)
+class View:
+    """How a clip is shown to the model: everything that may change without changing what moves.
+
+    Attributes:
+        flip: mirror left and right.
+        reverse: play backwards.
+        zoom: size of the window cut out, in image sides; below 1 magnifies.
+        centre: the window's middle, normalised.
+        background: RGB in [0, 1] behind the object.
+        channels: order of the colour channels.
+        gain: brightness factor of each channel.
+    """
+
+    flip: bool = False
+    reverse: bool = False
+    zoom: float = 1.0
+    centre: tuple[float, float] = (0.5, 0.5)
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channels: tuple[int, int, int] = (0, 1, 2)
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+def random_view(clip: TrainingClip, rng: np.random.Generator) -> View:
+    """Draw a view; the window is centred on the object and mostly magnifies it."""
+    alpha = clip.frames[..., 3].max(axis=0) > 0
+    rows, columns = np.nonzero(alpha)
+    height, width = alpha.shape
+    middle = np.array([columns.mean() / width, rows.mean() / height]) if len(rows) else np.array([0.5, 0.5])
+    extent = 1.0
+    if len(rows):
+        extent = max(np.ptp(columns) / width, np.ptp(rows) / height, 0.3)
+    zoom = float(np.clip(extent * rng.uniform(0.95, 1.5), 0.4, 1.25))
+    centre = middle + rng.uniform(-0.08, 0.08, 2)
+    white = rng.random() < 0.65
+    shade = rng.uniform(0.0, 1.0, 3)
+    channels = rng.permutation(3) if rng.random() < 0.5 else np.arange(3)
+    return View(
+        flip=bool(rng.random() < 0.5),
+        reverse=bool(rng.random() < 0.5),
+        zoom=zoom,
+        centre=(float(centre[0]), float(centre[1])),
+        background=(1.0, 1.0, 1.0) if white else tuple(float(s) for s in shade),
+        channels=tuple(int(c) for c in channels),
+        gain=tuple(float(g) for g in rng.uniform(0.8, 1.2, 3)),
+    )
+
+
+def apply_view(clip: TrainingClip, view: View, size: int) -> tuple[NDArray[np.float32], TrainingClip]:
+    """Show a clip through a view.
+
+    Returns:
+        frames float32 `[N, size, size, 3]` in [-1, 1], and the clip with its points moved along. Points
+        that leave the window are no longer visible.
+    """
+    if view.reverse:
+        clip = replace(
+            clip,
+            frames=clip.frames[::-1],
+            tracks=clip.tracks[:, ::-1],
+            visible=clip.visible[:, ::-1],
+        )
+    rgba = clip.frames.astype(np.float32) / 255.0
+    colour = np.clip(rgba[..., list(view.channels)] * np.array(view.gain, dtype=np.float32), 0, 1)
+    alpha = rgba[..., 3:]
+    # Premultiplied while resampling, so that hidden colours do not bleed over the edges.
+    premultiplied = _window(np.concatenate([colour * alpha, alpha], axis=-1), view, size)
+    background = np.array(view.background, dtype=np.float32)
+    frames = premultiplied[..., :3] + (1 - premultiplied[..., 3:]) * background
+    tracks = (clip.tracks - np.array(view.centre, dtype=np.float32)) / view.zoom + 0.5
+    if view.flip:
+        frames = frames[:, :, ::-1]
+        tracks = np.stack([1 - tracks[..., 0], tracks[..., 1]], axis=-1)
+    inside = ((tracks > 0) & (tracks < 1)).all(axis=-1)
+    frames = np.ascontiguousarray(frames, dtype=np.float32) * 2 - 1
+    return frames, replace(clip, tracks=tracks.astype(np.float32), visible=clip.visible & inside)
+
+
+def _window(image: NDArray[np.float32], view: View, size: int) -> NDArray[np.float32]:
+    """Bilinear resampling of a window of `[N, H, W, C]` to `[N, size, size, C]`; outside is transparent."""
+    height, width = image.shape[1:3]
+    at = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
+    xs = (view.centre[0] + at * view.zoom) * width - 0.5
+    ys = (view.centre[1] + at * view.zoom) * height - 0.5
+    image = _lerp(image, ys, axis=1)
+    return _lerp(image, xs, axis=2)
+
+
+def _lerp(image: NDArray[np.float32], at: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    length = image.shape[axis]
+    low = np.floor(at).astype(int)
+    weight = (at - low).astype(np.float32)
+    shape = [1] * image.ndim
+    shape[axis] = len(at)
+
+    def take(index: NDArray[np.int_]) -> NDArray[np.float32]:
+        inside = ((index >= 0) & (index < length)).astype(np.float32).reshape(shape)
+        return np.take(image, np.clip(index, 0, length - 1), axis=axis) * inside
+
+    weight = weight.reshape(shape)
+    return take(low) * (1 - weight) + take(low + 1) * weight
+
+
+def draw_drags(
+    clip: TrainingClip,
+    rng: np.random.Generator,
+    slots: int,
+    straighten: float = 0.5,
+    more: float = 0.0,
+    pins: float = 0.3,
+) -> NDArray[np.float32]:
+    """Choose drags among a clip's tracks, as an animator would set them.
+
+    Each moving part gets at least one drag (while slots last), drawn among its points that are visible at
+    the start with probability by displacement; some clips also get further drags and pins on still points.
+
+    Args:
+        clip: with tracks.
+        rng: source of chance.
+        slots: number of drags at most.
+        straighten: share of drags replaced by the straight line from start to end at constant speed, the
+            way people draw them.
+        more: chance of each further drag after a part's first one.
+        pins: chance of each pin, at most two.
+
+    Returns:
+        float32 `[K, N, 2]` in random order, K from 0 to `slots`.
+    """
+    displacement = np.linalg.norm(clip.tracks - clip.tracks[:, :1], axis=-1).max(axis=1)
+    start_visible = clip.visible[:, 0]
+    chosen: list[NDArray[np.float32]] = []
+    moving = [
+        part
+        for part in np.unique(clip.part)
+        if (displacement[(clip.part == part) & start_visible] > 0.02).any()
+    ]
+    rng.shuffle(moving)
+    for part in moving[:slots]:
+        candidates = np.nonzero((clip.part == part) & start_visible & (displacement > 0.01))[0]
+        weight = displacement[candidates]
+        count = 1 + rng.binomial(max(slots - len(moving), 0), more)
+        count = min(count, len(candidates), slots - len(chosen))
+        for index in rng.choice(candidates, size=count, replace=False, p=weight / weight.sum()):
+            path = clip.tracks[index]
+            if rng.random() < straighten:
+                path = np.linspace(path[0], path[-1], len(path), dtype=np.float32)
+            chosen.append(path)
+    still = np.nonzero(start_visible & (displacement < 0.002))[0]
+    for _ in range(2):
+        if len(still) and len(chosen) < slots and rng.random() < pins:
+            place = clip.tracks[rng.choice(still), 0]
+            chosen.append(np.repeat(place[None], clip.tracks.shape[1], axis=0))
+    if not chosen:
+        return np.zeros((0, clip.tracks.shape[1], 2), dtype=np.float32)
+    rng.shuffle(chosen)
+    return np.stack(chosen).astype(np.float32)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Assemble a model folder that the backend loads, from trained parts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler
+
+from ..backend.errors import InputError
+from ..backend.pipeline import PreviewPipeline
+from ..backend.registry import CARD, SUMS, ModelInfo, file_sums
+from .diffusion import Conditioned, DiffusionSettings, build_model
+
+
+def load_average(run: Path, settings: DiffusionSettings) -> Conditioned:
+    """The averaged weights of a training run.
+
+    Raises:
+        InputError: the run has none yet.
+    """
+    path = run / "ema.pt"
+    if not path.is_file():
+        raise InputError(f"there are no averaged weights in {run} ({path.name}); train first")
+    model = build_model(settings)
+    model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["ema"])
+    return model.eval()
+
+
+def publish(model: Conditioned, vae: AutoencoderKL, info: ModelInfo, out: Path) -> Path:
+    """Write a model folder in diffusers' layout, float16, with checksums; replaces an older one when whole."""
+    staging = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    # Copies in half precision; the caller's parts stay as they are.
+    _half(model.unet).save_pretrained(staging / "unet")
+    _half(vae).save_pretrained(staging / "vae")
+    _half(model.encoder).save_pretrained(staging / "image_encoder")
+    EulerDiscreteScheduler(
+        prediction_type="v_prediction",
+        timestep_type="continuous",
+        use_karras_sigmas=True,
+        sigma_min=info.sigma_min,
+        sigma_max=info.sigma_max,
+        timestep_spacing="leading",
+    ).save_pretrained(staging / "scheduler")
+    _write_json(staging / CARD, asdict(info))
+    _write_json(
+        staging / "model_index.json",
+        {
+            "_class_name": "PreviewPipeline",
+            "unet": ["puppet_master", "DragSpatioTemporalUNet"],
+            "vae": ["diffusers", type(vae).__name__],
+            "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+            "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+        },
+    )
+    lines = [f"{digest}  {name}\n" for name, digest in file_sums(staging).items()]
+    (staging / SUMS).write_text("".join(lines), encoding="utf-8")
+    PreviewPipeline.load(staging)
+    shutil.rmtree(out, ignore_errors=True)
+    staging.rename(out)
+    return out
+
+
+def _half(part: torch.nn.Module) -> torch.nn.Module:
+    twin = type(part).from_config(part.config) if hasattr(part, "from_config") else type(part)(part.config)
+    twin.load_state_dict(part.state_dict())
+    return twin.half()
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
