@@ -89,10 +89,11 @@ make_environment() {
     "$python" -m venv --clear "$VENV" || die 7 "cannot make the environment $PWD/$VENV"
 }
 
+# With a terminal, pip shows how far it is; without one, errors alone.
 pip() {
-    local quiet=--quiet
-    [ -t 2 ] && quiet=--progress-bar=on
-    "$VENV/bin/python" -m pip "$quiet" install "$@"
+    local noise=-qq
+    [ -t 2 ] && noise=--progress-bar=on
+    "$VENV/bin/python" -m pip install "$noise" "$@"
 }
 
 locked() { grep -E "^$1==" "$LOCK"; }

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading clip files: `.npz` with `frames` (uint8) and `drags` (float32), pickles refused."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backend.errors import InputError
+from ..backend.protocol import MAX_FRAMES
+from .metrics import composite
+
+# Distances are given in pixels of frames whose longer side has this many.
+MEASURING_SIZE = 256
+# A drag that never asks for more than this is a pin: it asks its point to stay.
+PIN_PIXELS = 1.0
+SMALLEST_SIDE = 16
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A real clip.
+
+    Attributes:
+        name: the file's name without its ending.
+        frames: uint8 RGB `[N, H, W, 3]`, transparent ones put on white; frame 0 is the still.
+        drags: float32 `[K, N, 2]`, normalised; may be empty.
+    """
+
+    name: str
+    frames: NDArray[np.uint8]
+    drags: NDArray[np.float32]
+
+    @property
+    def still(self) -> NDArray[np.uint8]:
+        """The first frame, `[H, W, 3]`."""
+        return self.frames[0]
+
+    @property
+    def moving_drags(self) -> NDArray[np.bool_]:
+        """For each drag, whether it asks its point to move, bool `[K]`; the others are pins."""
+        paths = self.to_pixels(self.drags)
+        return np.linalg.norm(paths - paths[:, :1], axis=-1).max(axis=1, initial=0) > PIN_PIXELS
+
+    def to_pixels(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Normalised `[..., xy]` as pixel positions in frames whose longer side is `MEASURING_SIZE`."""
+        return places.astype(np.float64) * self._measured_extent() - 0.5
+
+    def at_measuring_size(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Frames of this clip's size scaled so that `to_pixels` gives places in them."""
+        extent = np.rint(self._measured_extent()).astype(int)
+        if frames.shape[1:3] == (extent[1], extent[0]):
+            return frames
+        shrinks = max(frames.shape[1:3]) > MEASURING_SIZE
+        kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        return np.stack([cv2.resize(frame, extent.tolist(), interpolation=kind) for frame in frames])
+
+    def _measured_extent(self) -> NDArray[np.float64]:
+        height, width = self.frames.shape[1:3]
+        return np.array([width, height]) * (MEASURING_SIZE / max(width, height))
+
+
+def list_clips(folder: Path, limit: int | None = None) -> list[Path]:
+    """The clip files of `folder` in the order of their names, the first `limit` of them.
+
+    Raises:
+        InputError: no such folder, or no `.npz` in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; give the folder that holds the clips (.npz)")
+    found = sorted(folder.glob("*.npz"))
+    if not found:
+        raise InputError(f"the folder {folder} holds no clips; a clip is a .npz file with frames and drags")
+    return found[:limit]
+
+
+def load_clip(path: Path) -> Clip:
+    """Read a clip file.
+
+    Raises:
+        InputError: unreadable, pickled, without the arrays, or arrays of a wrong type, shape or value;
+            the message names the file.
+    """
+    try:
+        stored = np.load(path, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise InputError(f"clip {path} is a single array, not an .npz archive of frames and drags")
+        with stored as archive:
+            missing = [name for name in ("frames", "drags") if name not in archive.files]
+            if missing:
+                raise InputError(f"clip {path} has no array {' and none '.join(missing)}")
+            frames, drags = archive["frames"], archive["drags"]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"cannot read clip {path}: {_one_line(error)}") from error
+    try:
+        _check_frames(frames)
+        _check_drags(drags, len(frames))
+    except InputError as error:
+        raise InputError(f"clip {path}: {error}") from error
+    return Clip(path.stem, composite(frames), drags.astype(np.float32))
+
+
+def _check_frames(frames: NDArray[np.generic]) -> None:
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] not in (3, 4):
+        raise InputError(f"frames must be uint8 [N, H, W, 3 or 4], not {_describe(frames)}")
+    if not 2 <= len(frames) <= MAX_FRAMES:
+        raise InputError(f"it has {len(frames)} frame(s); 2 to {MAX_FRAMES} can be measured")
+    if min(frames.shape[1:3]) < SMALLEST_SIDE:
+        raise InputError(f"frames of {frames.shape[2]} x {frames.shape[1]} are too small to measure")
+
+
+def _check_drags(drags: NDArray[np.generic], count: int) -> None:
+    if not np.issubdtype(drags.dtype, np.floating) or drags.ndim != 3 or drags.shape[1:] != (count, 2):
+        raise InputError(f"drags must be float [K, {count}, 2] (one place a frame), not {_describe(drags)}")
+    if not np.isfinite(drags).all():
+        raise InputError("drags hold values that are not finite")
+    outside = ((drags[:, 0] < 0) | (drags[:, 0] > 1)).any(axis=1)
+    if outside.any():
+        index = int(outside.argmax())
+        x, y = drags[index, 0]
+        raise InputError(f"drag {index} starts at ({x:g}, {y:g}), outside the still")
+
+
+def _describe(array: NDArray[np.generic]) -> str:
+    return f"{array.dtype} {list(array.shape)}"
+
+
+def _one_line(error: BaseException) -> str:
+    if "allow_pickle" in str(error):
+        return "it holds pickled objects, which are never loaded; save plain arrays"
+    return " ".join(str(error).split()) or type(error).__name__
