@@ -287,7 +287,7 @@ class _Settings:
     seed: int
 
 
-class _timed:
+class _Timed:
     """Adds the seconds its block took to `timings[name]`."""
 
     def __init__(self, timings: dict[str, float], name: str) -> None:
