@@ -24,7 +24,7 @@ def run_evaluation(
     limit: Annotated[int | None, typer.Option(min=1, help="Measure the first so many clips only.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Noise seed, the same for every clip.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps, if not the model's own.")] = None,
-    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the model runs.")] = "cpu",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the model runs.")] = "auto",
     save_sheets: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a picture per clip, the real frames above.")
     ] = None,

@@ -52,7 +52,7 @@ class EvaluationOrder:
         limit: measure the first so many clips; None: all.
         seed: noise seed, the same for every clip.
         steps: sampling steps; None: the model's own.
-        device: "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "cuda:N".
         sheets: folder that receives a picture per clip; None: no pictures.
     """
 
@@ -61,7 +61,7 @@ class EvaluationOrder:
     limit: int | None = None
     seed: int = 0
     steps: int | None = None
-    device: str = "cpu"
+    device: str = "auto"
     sheets: Path | None = None
 
 
@@ -100,11 +100,12 @@ def evaluate_model(order: EvaluationOrder) -> dict[str, Any]:
 
 
 def load_model(model: str, device: str) -> PreviewPipeline:
-    """The pipeline of a model by name or folder. Raises `ModelError`."""
-    from ..backend.pipeline import PreviewPipeline
-    from ..backend.registry import find_model
+    """The pipeline of a model's name or folder. Raises `ModelError`, or `RequirementError` for the device."""
+    from ..backend.loader import ModelShelf
 
-    return PreviewPipeline.load(find_model(model), device)
+    shelf = ModelShelf(device)
+    shelf.prepare()
+    return shelf.get(model)
 
 
 def write_sheet(path: Path, clip: Clip, frames: NDArray[np.uint8], scores: ClipScores) -> None:
