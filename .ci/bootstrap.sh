@@ -15,6 +15,7 @@ readonly VENV=.venv
 readonly STAMP=$VENV/.installed
 readonly LOCK=requirements.lock
 readonly CPU_INDEX=https://download.pytorch.org/whl/cpu
+readonly OS_RELEASE=${OS_RELEASE:-/etc/os-release}
 readonly FREE_GIB=4 # the environment takes 2.6 GiB, and pip unpacks beside it
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -54,8 +55,8 @@ find_python() {
 python_hint() {
     if command -v brew >/dev/null; then
         echo "brew install python@3.11"
-    elif command -v apt-get >/dev/null && apt-cache show python3.11-venv >/dev/null 2>&1; then
-        echo "sudo apt-get install python3.11 python3.11-venv"
+    elif grep -qsE '^VERSION_CODENAME=(bookworm|jammy)$' "$OS_RELEASE"; then # those that have 3.11
+        echo "sudo apt-get update && sudo apt-get install python3.11 python3.11-venv"
     elif command -v dnf >/dev/null; then
         echo "sudo dnf install python3.11"
     elif command -v uv >/dev/null; then
@@ -84,7 +85,7 @@ check_space() {
 make_environment() {
     local python=$1
     "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
-        die 8 "$python cannot make environments (its venv module is packaged apart). " \
+        die 8 "$python cannot make environments (its venv module is packaged apart)." \
             "Install it with: sudo apt-get install python3.11-venv"
     "$python" -m venv --clear "$VENV" || die 7 "cannot make the environment $PWD/$VENV"
 }

@@ -73,17 +73,17 @@ def check_system(repository):
 
 
 def test_a_missing_python_is_named_with_the_command_that_installs_it(checkout, machine):
-    machine.add("apt-get", "exit 1")
-    machine.add("apt-cache", "exit 0")
-    done = set_up(checkout, machine)
+    (machine.path / "os-release").write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
+    done = set_up(checkout, machine, OS_RELEASE=str(machine.path / "os-release"))
     assert done.returncode == 8
     assert "Python 3.11 is missing" in done.stderr
-    assert "sudo apt-get install python3.11 python3.11-venv" in done.stderr
+    assert "sudo apt-get update && sudo apt-get install python3.11 python3.11-venv" in done.stderr
     assert not (checkout / ".venv").exists()
 
 
 def test_where_the_system_has_no_python_311_to_offer_other_ways_are_named(checkout, machine):
-    done = set_up(checkout, machine)
+    (machine.path / "os-release").write_text("ID=debian\nVERSION_CODENAME=trixie\n")
+    done = set_up(checkout, machine, OS_RELEASE=str(machine.path / "os-release"))
     assert done.returncode == 8
     assert "uv python install 3.11" in done.stderr
 
