@@ -205,6 +205,7 @@ def _work(pipe: Connection, job: Job) -> None:
     """A worker's life: make one unit after another until told to stop or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     _silence()
+    _forget_blenders_path()
     try:
         from .maker import make
     except ImportError as error:
@@ -225,6 +226,11 @@ def _work(pipe: Connection, job: Job) -> None:
             pipe.send(PuppetMasterError(f"{type(error).__name__}: {error}"))
         else:
             pipe.send(None)
+
+
+def _forget_blenders_path() -> None:
+    """Undo what a parent that has loaded bpy hands down: a search path whose first `bpy` is not the module."""
+    sys.path[:] = [entry for entry in sys.path if not {"bpy", "scripts"} <= set(Path(entry).parts)]
 
 
 def _silence() -> None:

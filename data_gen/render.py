@@ -115,7 +115,6 @@ def _set_up_cycles(scene: bpy.types.Scene, settings: RenderSettings, look: Look)
     scene.render.threads = 1
     scene.render.use_persistent_data = True
     world = bpy.data.worlds.new("world")
-    world.use_nodes = True
     background = next(node for node in world.node_tree.nodes if node.type == "BACKGROUND")
     background.inputs["Strength"].default_value = 0.55
     scene.world = world

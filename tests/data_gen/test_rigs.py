@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rigs: every kind builds, is decided by its generator alone, and moves as its joints say."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+from puppet_master.backend.errors import InputError
+from puppet_master.data_gen.kinds import WEIGHTS
+from puppet_master.data_gen.rigs import BUILDERS, Joint, Rig, build_rig
+from puppet_master.data_gen.rigs.shapes import Shape
+from puppet_master.data_gen.scene import empty_scene
+from puppet_master.data_gen.tracks import world_vertices
+
+
+def world(part) -> np.ndarray:
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    depsgraph.update()
+    return world_vertices(part.object.evaluated_get(depsgraph))
+
+
+def drawer_rig(finish) -> Rig:
+    rig = Rig("test")
+    rig.add_part("body", Shape().box((0, 0, 0), (1, 1, 1), finish))
+    joint = Joint("prismatic", "-y", (0.5, 0.0, 0.5), (0.0, 0.8))
+    rig.add_part("drawer", Shape().box((0.1, -0.1, 0.4), (0.9, 0.9, 0.6), finish), joint=joint)
+    return rig
+
+
+def test_the_command_line_and_the_rigs_know_the_same_kinds():
+    assert set(WEIGHTS) == set(BUILDERS)
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_every_kind_has_a_body_first_and_joints_with_a_range(kind):
+    for seed in range(3):
+        empty_scene()
+        rig = build_rig(kind, np.random.default_rng(seed))
+        assert rig.parts[0].joint is None and rig.parts[0].parent is None
+        assert [part.id for part in rig.parts] == list(range(len(rig.parts)))
+        assert rig.joints
+        for part in rig.joints:
+            low, high = part.joint.limits
+            assert low <= 0.0 < high
+            assert part.object.data.uv_layers and part.object.data.materials[0]
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_every_kind_is_about_one_unit_large_and_stands_on_the_floor(kind):
+    rig = build_rig(kind, np.random.default_rng(5))
+    points = np.concatenate([world(part) for part in rig.parts])
+    assert 0.5 < np.ptp(points, axis=0).max() < 2.5
+    assert points[:, 2].min() > -0.05
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_a_seed_decides_shape_and_pixels(kind):
+    found = []
+    for _ in range(2):
+        empty_scene()
+        rig = build_rig(kind, np.random.default_rng(11))
+        image = bpy.data.images[0]
+        pixels = np.empty(len(image.pixels), np.float32)
+        image.pixels.foreach_get(pixels)
+        found.append((np.concatenate([world(part) for part in rig.parts]), pixels))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+def test_seeds_differ():
+    first = build_rig("cabinet", np.random.default_rng(1)).parts[0].object.dimensions[:]
+    second = build_rig("cabinet", np.random.default_rng(2)).parts[0].object.dimensions[:]
+    assert first != second
+
+
+def test_unknown_kind_is_named():
+    with pytest.raises(InputError, match=r"'sofa'.*cabinet"):
+        build_rig("sofa", np.random.default_rng(0))
+
+
+def test_a_drawer_slides_along_its_axis_by_its_state(finish):
+    rig = drawer_rig(finish)
+    before = world(rig.parts[1])
+    rig.pose(rig.parts[1], 0.5)
+    np.testing.assert_allclose(world(rig.parts[1]) - before, [(0, -0.5, 0)] * len(before), atol=1e-6)
+
+
+def test_a_hinge_turns_about_its_axis(finish):
+    rig = Rig("test")
+    rig.add_part("body", Shape().box((0, 0, 0), (1, 1, 1), finish))
+    joint = Joint("revolute", "-z", (0.0, 0.0, 0.0), (0.0, 2.0))
+    door = rig.add_part("door", Shape().box((0, -0.1, 0), (1, 0, 1), finish), joint=joint)
+    rig.pose(door, np.pi / 2)
+    points = world(door)
+    np.testing.assert_allclose(points.min(0), (-0.1, -1, 0), atol=1e-6)
+    np.testing.assert_allclose(points.max(0), (0, 0, 1), atol=1e-6)
+
+
+def test_keys_hold_the_states_at_their_frames(scene, finish):
+    rig = drawer_rig(finish)
+    drawer = rig.parts[1]
+    at_rest = world(drawer)
+    rig.animate(drawer, (0.2, 0.6), (1, 11))
+    for frame, state in ((1, 0.2), (6, 0.4), (11, 0.6)):
+        scene.frame_set(frame)
+        np.testing.assert_allclose(world(drawer)[:, 1], at_rest[:, 1] - state, atol=1e-6)
+
+
+def test_smooth_keys_start_slowly(scene, finish):
+    rig = drawer_rig(finish)
+    drawer = rig.parts[1]
+    at_rest = world(drawer)
+    rig.animate(drawer, (0.0, 0.8), (1, 11), "BEZIER")
+    scene.frame_set(2)
+    assert 0 < (at_rest - world(drawer))[0, 1] < 0.04
+    scene.frame_set(11)
+    assert (at_rest - world(drawer))[0, 1] == pytest.approx(0.8, abs=1e-6)
+
+
+def test_a_part_carries_what_hangs_on_it(finish):
+    rig = drawer_rig(finish)
+    joint = Joint("revolute", "y", (0.5, -0.1, 0.5), (0.0, 1.0))
+    knob = rig.add_part("knob", Shape().box((0.45, -0.2, 0.45), (0.55, -0.1, 0.55), finish), rig.parts[1], joint)
+    label = rig.add_part("label", Shape().box((0.2, -0.11, 0.45), (0.3, -0.1, 0.5), finish), rig.parts[1])
+    before = world(knob), world(label)
+    np.testing.assert_allclose(before[0].min(0), (0.45, -0.2, 0.45), atol=1e-6)
+    np.testing.assert_allclose(before[1].min(0), (0.2, -0.11, 0.45), atol=1e-6)
+    rig.pose(rig.parts[1], 0.3)
+    np.testing.assert_allclose(world(knob) - before[0], [(0, -0.3, 0)] * 8, atol=1e-6)
+    np.testing.assert_allclose(world(label) - before[1], [(0, -0.3, 0)] * 8, atol=1e-6)
+    assert rig.subtree(rig.parts[1]) == [rig.parts[1], knob, label]
+
+
+def test_the_body_cannot_be_posed(finish):
+    rig = drawer_rig(finish)
+    with pytest.raises(ValueError, match='"body" has no joint'):
+        rig.pose(rig.parts[0], 1.0)
+
+
+def test_states_and_frames_must_pair_up(finish):
+    rig = drawer_rig(finish)
+    with pytest.raises(ValueError, match="3 states for 2 frames"):
+        rig.animate(rig.parts[1], (0, 1, 2), (1, 2))
