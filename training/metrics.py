@@ -38,14 +38,14 @@ def composite(frames: NDArray[np.uint8], background: int = 255) -> Frames:
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
-def moving_mask(frames: Frames) -> Mask:
-    """Where the real clip moves, bool `[H, W]`.
+def moving_mask(frames: Frames, margin: int = MOVING_MARGIN) -> Mask:
+    """Where a clip moves, bool `[H, W]`.
 
     A pixel moves when any channel of any later frame differs from the still by more than
-    `MOVING_THRESHOLD` levels; the area is then grown by `MOVING_MARGIN` pixels.
+    `MOVING_THRESHOLD` levels; the area is then grown by `margin` pixels.
     """
     differs = np.abs(frames[1:].astype(np.int16) - frames[:1]).max(axis=(0, 3)) > MOVING_THRESHOLD
-    size = 2 * MOVING_MARGIN + 1
+    size = 2 * margin + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     return cv2.dilate(differs.astype(np.uint8), disc).astype(bool)
 

@@ -101,8 +101,14 @@ def evaluate_model(order: EvaluationOrder) -> dict[str, Any]:
 
 def load_model(model: str, device: str) -> PreviewPipeline:
     """The pipeline of a model's name or folder. Raises `ModelError`, or `RequirementError` for the device."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
     from ..backend.loader import ModelShelf
 
+    # Their bars and advice are about loading, which is ours to get right; the terminal is for the report.
+    diffusers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     shelf = ModelShelf(device)
     shelf.prepare()
     return shelf.get(model)

@@ -97,7 +97,7 @@ def of_neighbourhood(track: Track, radius: int, step: int = 1) -> Track:
     disc = disc[np.linalg.norm(disc, axis=1) <= radius]
 
     def track_around(frames: NDArray[np.uint8], starts: Points) -> Points:
-        moves = moving_mask(frames)
+        moves = moving_mask(frames, margin=0)
         groups = [_on_the_part(np.rint(start) + disc, moves) for start in starts]
         paths = track(frames, np.concatenate(groups))
         ways = paths - paths[:, :1]
@@ -112,17 +112,21 @@ def dis_flow(
     preset: int = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
     patch: int | None = None,
     stride: int | None = None,
+    finest_scale: int | None = None,
 ) -> Estimate:
     """Dense inverse search (Kroeger et al. 2016); None leaves a setting to the preset.
 
     Larger patches than the preset's 8 pixels look farther and are not lost on plain surfaces; a stride
-    below its 3 keeps thin parts apart from what is behind them.
+    below its 3 keeps thin parts apart from what is behind them. Finest scale 0 is full resolution; the
+    preset ends at half.
     """
     flow = cv2.DISOpticalFlow.create(preset)
     if patch is not None:
         flow.setPatchSize(patch)
     if stride is not None:
         flow.setPatchStride(stride)
+    if finest_scale is not None:
+        flow.setFinestScale(finest_scale)
     return lambda before, after: flow.calc(before, after, None)
 
 
@@ -164,5 +168,7 @@ TRACKERS: dict[str, Track] = {
     "dis-around": of_neighbourhood(chained(dis_flow()), radius=12),
     "dis-dense": chained(dis_flow(patch=12, stride=2)),
     "dis-dense-around": of_neighbourhood(chained(dis_flow(patch=12, stride=2)), radius=16),
+    "dis-full-around": of_neighbourhood(chained(dis_flow(patch=12, stride=2, finest_scale=0)), radius=16),
 }
+# The best of those that take under a second a clip.
 DEFAULT_TRACKER = "dis-dense-around"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which tracker to measure motion with: the one that agrees best with the drags on real frames.
 
-    .venv/bin/python tests/bench/choose_tracker.py CLIPS_DIR [--limit N]
+    .venv/bin/python tests/bench/choose_tracker.py CLIPS_DIR [--limit N] [--only NAME ...]
 
 No model takes part. Prints a Markdown table: the error on the real frames (mean and median over clips, px
 at 256), the 95 % interval of the mean, and the time per clip.
@@ -30,12 +30,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, help="folder of clips (.npz)")
     parser.add_argument("--limit", type=int, default=None, help="the first so many clips only")
+    parser.add_argument("--only", nargs="+", choices=TRACKERS, default=list(TRACKERS), help="these trackers")
     arguments = parser.parse_args()
     clips = [load_clip(path) for path in list_clips(arguments.clips, arguments.limit)]
 
     print("| tracker | mean (px) | 95 % interval | median (px) | s per clip |")
     print("|---|---|---|---|---|")
-    for name, track in TRACKERS.items():
+    for name in arguments.only:
+        track = TRACKERS[name]
         begun = time.process_time()
         errors = [error for clip in clips if (error := error_on_real_frames(track, clip)) is not None]
         seconds = (time.process_time() - begun) / len(clips)

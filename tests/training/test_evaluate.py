@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from puppet_master.backend.cli import main
 from puppet_master.backend.errors import InputError, OutputError
 from puppet_master.backend.protocol import PreviewRequest
 from puppet_master.training import report as report_module
@@ -19,7 +20,7 @@ from puppet_master.training.evaluate import (
     score_clips,
     summarise,
 )
-from puppet_master.training.tracking import TRACKERS
+from puppet_master.training.tracking import DEFAULT_TRACKER, TRACKERS
 
 FRAMES = 6
 NAMED_KEYS = {
@@ -45,18 +46,19 @@ def texture(seed, height, width):
     return np.clip(110 + 40 * smooth / smooth.std(), 0, 235).astype(np.uint8)
 
 
-def sliding_clip(name="slide", step=(6, 0), seed=0, size=(256, 256), pin=False):
+def sliding_clip(name="slide", step=(6, 0), seed=0, size=(256, 256), pin=False, square=60):
     """A textured square that slides `step` pixels a frame over a grey board; its drag says exactly that."""
     width, height = size
-    board, square = np.full((height, width, 3), 225, np.uint8), texture(seed, 60, 60)
+    board, part = np.full((height, width, 3), 225, np.uint8), texture(seed, square, square)
+    corner = np.array([width, height]) // 4
     frames = []
     for index in range(FRAMES):
         frame = board.copy()
-        x, y = 60 + step[0] * index, 80 + step[1] * index
-        frame[y : y + 60, x : x + 60] = square
+        x, y = corner + np.array(step) * index
+        frame[y : y + square, x : x + square] = part
         frames.append(frame)
-    centre = np.array([90.0, 110.0]) + np.array(step) * np.arange(FRAMES)[:, None]
-    drags = [(centre + 0.5) / size]
+    centre = corner + square / 2 + np.array(step) * np.arange(FRAMES)[:, None]
+    drags = [centre / size]
     if pin:
         drags.append(np.full((FRAMES, 2), 0.9))
     return Clip(name, np.stack(frames), np.array(drags, np.float32))
@@ -242,6 +244,27 @@ def test_a_folder_of_clips_becomes_a_report_and_sheets(tmp_path, clips, with_fak
     assert sorted(file.name for file in sheets.iterdir()) == ["a.png", "b.png"]
     report_module.print_report(report)
     assert "motion gap closed" in capsys.readouterr().out
+
+
+def test_the_command_measures_a_real_model_and_prints_one_json_object(tmp_path, model_folder, capsys):
+    write_clip(tmp_path, sliding_clip(size=(64, 64), step=(1, 0), square=24))
+    with pytest.raises(SystemExit, match="0"):
+        main(["eval", str(tmp_path), "--model", str(model_folder), "--steps", "1", "--device", "cpu", "--json"])
+    said = capsys.readouterr()
+    report = json.loads(said.out)
+    assert said.err == ""
+    assert set(report) >= NAMED_KEYS
+    assert (report["clips"], report["model"], report["steps"]) == (1, "random", 1)
+    assert report["psnr"] < report["psnr_still"]  # random weights
+    assert report["tracker"] == DEFAULT_TRACKER
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["nowhere"], 4), ([".", "--model", "no-such-model"], 5)])
+def test_the_command_ends_with_one_line_and_the_documented_code(tmp_path, monkeypatch, capsys, arguments, status):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path, sliding_clip())
+    assert main(["eval", *arguments]) == status
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_sheets_that_cannot_be_written_are_refused_before_work_begins(tmp_path, clips, with_fake_model):
