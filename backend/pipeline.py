@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch.nn import functional as F
 from transformers import CLIPVisionModelWithProjection
 
+from .detail import keep_still_detail
 from .errors import Cancelled, InputError, ModelError
 from .model import DragSpatioTemporalUNet
 from .protocol import PreviewRequest, PreviewResult, trajectories
@@ -131,10 +132,7 @@ class PreviewPipeline:
         with _Timed(timings, "sample"):
             latents = self._sample(conditions, settings, on_step, should_stop)
         with _Timed(timings, "decode"):
-            frames = self._decode(latents)
-            # Frame 0 is the still: known exactly, so delivered exactly.
-            frames = fit.from_model(np.concatenate([seen[None], frames[1:]]), still)
-            frames[0] = still
+            frames = self._deliver(latents, conditions[0].image_latents, fit, still)
         return frames, self._result(request, settings, still, timings)
 
     def _settings(self, request: PreviewRequest) -> _Settings:
@@ -240,6 +238,19 @@ class PreviewPipeline:
         if self.info.latent_target == "residual":
             return image_latents.float() + scaled
         return scaled
+
+    def _deliver(
+        self, latents: torch.Tensor, image_latents: torch.Tensor, fit: Fit, still: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """Decoded frames `[N, H, W, 3]` at the still's size; frame 0, known exactly, is the still itself."""
+        if self.info.keep_still_detail:
+            decoded = self._decode(torch.cat([image_latents.float(), latents]))
+            reconstruction, *frames = fit.from_model(decoded, still)
+            frames = keep_still_detail(np.stack(frames), reconstruction, still)
+        else:
+            frames = fit.from_model(self._decode(latents), still)
+        frames[0] = still
+        return frames
 
     @torch.inference_mode()
     def _decode(self, latents: torch.Tensor) -> NDArray[np.uint8]:

@@ -46,6 +46,7 @@ class ModelInfo:
         target_scale: factor between the target and what the UNet sees, for unit variance.
         sigma_min, sigma_max: range of the noise levels sampling passes.
         latent_pixels: pixels per latent cell, so that sizes can be checked before loading.
+        keep_still_detail: add back what decoding loses of the still where nothing moves (`detail`).
         licence: of the weights.
     """
 
@@ -61,6 +62,7 @@ class ModelInfo:
     sigma_min: float
     sigma_max: float
     latent_pixels: int
+    keep_still_detail: bool
     licence: str
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler
@@ -29,6 +30,36 @@ def load_average(run: Path, settings: DiffusionSettings) -> Conditioned:
     model = build_model(settings)
     model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["ema"])
     return model.eval()
+
+
+def publish_run(run: Path, vae: Path, out: Path, recipe: ModuleType) -> Path:
+    """Publish the averaged weights of a training run.
+
+    Args:
+        run: folder that `train_diffusion` wrote.
+        vae: folder of the VAE its latents were made with.
+        out: model folder.
+        recipe: module with the recipe, such as `training.tiny`.
+    """
+    trained = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    autoencoder = AutoencoderKL.from_pretrained(vae, local_files_only=True)
+    info = ModelInfo(
+        name=recipe.NAME,
+        num_drags=recipe.SLOTS,
+        width=recipe.SIZE,
+        height=recipe.SIZE,
+        frames=recipe.FRAMES,
+        steps=recipe.STEPS,
+        guidance=(1.0, 1.0),
+        latent_target="residual",
+        target_scale=trained["residual_scale"],
+        sigma_min=recipe.SIGMA_RANGE[0],
+        sigma_max=recipe.SIGMA_RANGE[1],
+        latent_pixels=2 ** (len(recipe.VAE.block_out_channels) - 1),
+        keep_still_detail=True,
+        licence=recipe.LICENCE,
+    )
+    return publish(load_average(run, recipe.DIFFUSION), autoencoder, info, out)
 
 
 def publish(model: Conditioned, vae: AutoencoderKL, info: ModelInfo, out: Path) -> Path:

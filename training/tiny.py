@@ -10,7 +10,7 @@ a model follow drags after so few clips.
 from __future__ import annotations
 
 from .diffusion import DiffusionSettings, Stage
-from .vae import VaeSettings
+from .vae import VaeSettings, VaeStage
 
 NAME = "tiny"
 SIZE = 128
@@ -22,7 +22,12 @@ STEPS = 8
 SIGMA_RANGE = (0.05, 80.0)
 LICENCE = "GPL-3.0-or-later"
 
-VAE = VaeSettings(block_out_channels=(16, 32, 64, 64), steps=2000, crop_share=0.7)
+VAE = VaeSettings(
+    stages=(
+        VaeStage(steps=1600, batch=16, crop=64, learning_rate=2e-3, kl_weight=1e-5),
+        VaeStage(steps=450, batch=4, crop=None, learning_rate=6e-4),
+    )
+)
 
 DIFFUSION = DiffusionSettings(
     unet={

@@ -17,21 +17,35 @@ from .dataset import apply_view, clip_files, load_clip, random_view
 
 
 @dataclass(frozen=True)
-class VaeSettings:
-    """How the VAE is built and trained. `steps` is split in two: crops first, then whole frames."""
+class VaeStage:
+    """A stretch of training.
 
-    block_out_channels: tuple[int, ...] = (16, 32, 64, 128)
+    Attributes:
+        steps: optimiser steps.
+        batch: images a step.
+        crop: side of the crops in pixels; None takes whole frames.
+        learning_rate: the peak of a one-cycle schedule over the stage.
+        kl_weight: of the KL term, summed over an image's latents. Even 1e-5 leaves latents of this few
+            dimensions drowned in noise; with 0 the posterior's mode is decoded and its variance is idle.
+    """
+
+    steps: int
+    batch: int
+    crop: int | None
+    learning_rate: float
+    kl_weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class VaeSettings:
+    """How the VAE is built and trained."""
+
+    stages: tuple[VaeStage, ...]
+    block_out_channels: tuple[int, ...] = (16, 32, 64, 64)
     layers_per_block: int = 1
-    norm_num_groups: int = 8
+    norm_num_groups: int = 1
     latent_channels: int = 4
     size: int = 128
-    crop: int = 64
-    crop_batch: int = 16
-    batch: int = 6
-    steps: int = 6000
-    crop_share: float = 0.6
-    learning_rate: float = 2e-3
-    kl_weight: float = 1e-5
     gradient_weight: float = 0.5
     seed: int = 0
 
@@ -53,18 +67,18 @@ def build_vae(settings: VaeSettings) -> AutoencoderKL:
 
 
 class FrameSource:
-    """Random augmented frames of a folder of clips, drawn from a pool of clips that slowly turns over.
+    """Random augmented frames of folders of clips, drawn from a pool of clips that slowly turns over.
 
     Args:
-        folder: of clip files; files that appear later are found too.
+        folders: of clip files.
         size: side of the frames in pixels.
         rng: source of chance.
         pool: number of clips held.
     """
 
-    def __init__(self, folder: Path, size: int, rng: np.random.Generator, pool: int = 48) -> None:
-        self.folder, self.size, self.rng = folder, size, rng
-        self.files = clip_files(folder)
+    def __init__(self, folders: list[Path], size: int, rng: np.random.Generator, pool: int = 48) -> None:
+        self.size, self.rng = size, rng
+        self.files = [file for folder in folders for file in clip_files(folder)]
         self.pool = [self._fresh() for _ in range(pool)]
         self.drawn = 0
 
@@ -80,6 +94,12 @@ class FrameSource:
             self.pool[self.rng.integers(len(self.pool))] = self._fresh()
         frames = self.pool[self.rng.integers(len(self.pool))]
         return frames[self.rng.integers(len(frames))]
+
+    def batch(self, count: int, crop: int | None) -> torch.Tensor:
+        """`count` frames or crops, `[count, 3, side, side]`, channels last in memory."""
+        images = [self.draw() if crop is None else self.crop(crop) for _ in range(count)]
+        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        return pixels.contiguous(memory_format=torch.channels_last)
 
     def crop(self, side: int) -> np.ndarray:
         """A crop with something in it, float32 `[side, side, 3]`."""
@@ -101,51 +121,68 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor, gradient_wei
 
 
 def train_vae(
-    folder: Path, out: Path, settings: VaeSettings, log: Callable[[str], None] = print
+    folders: list[Path],
+    out: Path,
+    settings: VaeSettings,
+    start: AutoencoderKL | None = None,
+    log: Callable[[str], None] = print,
 ) -> AutoencoderKL:
-    """Train on the clips of `folder` and save a diffusers model folder.
+    """Train on the clips of `folders` and save a diffusers model folder.
 
     The saved scaling factor brings the latents of the training frames to unit standard deviation.
+
+    Args:
+        folders: of clip files.
+        out: where the VAE goes; written every 250 steps and at the end.
+        settings: of the training.
+        start: weights to go on from instead of random ones.
+        log: told every 25 steps how it goes.
     """
     torch.manual_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    source = FrameSource(folder, settings.size, rng)
-    vae = build_vae(settings).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.05
-    )
+    source = FrameSource(folders, settings.size, np.random.default_rng(settings.seed))
+    vae = (start or build_vae(settings)).to(memory_format=torch.channels_last).train()
     log(f"vae: {sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters, {asdict(settings)}")
+    for stage in settings.stages:
+        _train_stage(vae, stage, settings, source, out, log)
+    return vae
+
+
+def _train_stage(
+    vae: AutoencoderKL,
+    stage: VaeStage,
+    settings: VaeSettings,
+    source: FrameSource,
+    out: Path,
+    log: Callable[[str], None],
+) -> None:
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=stage.learning_rate, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, stage.learning_rate, total_steps=stage.steps, pct_start=0.05
+    )
     began, recent = time.monotonic(), []
-    for step in range(settings.steps):
-        if step < settings.steps * settings.crop_share:
-            batch = [source.crop(settings.crop) for _ in range(settings.crop_batch)]
-        else:
-            batch = [source.draw() for _ in range(settings.batch)]
-        frames = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
-        frames = frames.contiguous(memory_format=torch.channels_last)
+    for step in range(1, stage.steps + 1):
+        frames = source.batch(stage.batch, stage.crop)
         posterior = vae.encode(frames).latent_dist
-        output = vae.decode(posterior.sample()).sample
+        output = vae.decode(posterior.sample() if stage.kl_weight else posterior.mode()).sample
         loss = reconstruction_loss(output, frames, settings.gradient_weight)
-        (loss + settings.kl_weight * posterior.kl().mean()).backward()
+        if stage.kl_weight:
+            loss = loss + stage.kl_weight * posterior.kl().mean()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         schedule.step()
         recent.append(F.mse_loss(output.detach(), frames).item())
-        if (step + 1) % 100 == 0:
+        if step % 25 == 0:
             psnr = 10 * np.log10(4 / np.mean(recent))
-            std = posterior.mode().std().item()
-            log(f"vae step {step + 1}/{settings.steps} psnr {psnr:.2f} latent std {std:.2f} "
-                f"{(time.monotonic() - began) / (step + 1):.3f} s/step")  # fmt: skip
+            pace = (time.monotonic() - began) / step
+            log(f"vae step {step}/{stage.steps} psnr {psnr:.2f} {pace:.3f} s/step")
             recent.clear()
-        if (step + 1) % 500 == 0 or step + 1 == settings.steps:
+        if step % 250 == 0 or step == stage.steps:
             vae.register_to_config(scaling_factor=_scaling_factor(vae, source))
             vae.save_pretrained(out)
-    return vae
 
 
 @torch.no_grad()
 def _scaling_factor(vae: AutoencoderKL, source: FrameSource) -> float:
-    frames = torch.from_numpy(np.stack([source.draw() for _ in range(32)])).permute(0, 3, 1, 2)
-    return float(1.0 / vae.encode(frames).latent_dist.mode().std())
+    return float(1.0 / vae.encode(source.batch(32, None)).latent_dist.mode().std())

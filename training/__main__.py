@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python -m puppet_master.training`: the training commands, for `accelerate launch -m`."""
+
+from .commands import train
+
+if __name__ == "__main__":
+    train()
