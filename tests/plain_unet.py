@@ -10,10 +10,9 @@ from __future__ import annotations
 import torch
 from diffusers.models.attention_processor import Attention
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
-from torch.nn import functional as F
-
 from puppet_master.backend.model import DragSpatioTemporalUNet
 from puppet_master.backend.model.blocks import DragDownBlock, DragUpBlock
+from torch.nn import functional as F
 
 
 def drag_image(drags: torch.Tensor, height: int, width: int) -> torch.Tensor:
