@@ -73,18 +73,20 @@ def test_a_backend_killed_in_mid_job_fails_it_with_the_reason(ready, until):
     assert ready.puppet_master.result_folder == ""
 
 
-def test_the_next_preview_starts_a_new_backend(ready):
-    never = lambda: False  # noqa: E731
-    python = jobs_python()
-    backend_link.connect(python, None, never)
-    first = backend_link._process.pid
+def test_after_its_backend_died_the_next_preview_starts_another(scene, until):
+    def connect():
+        return backend_link.connect(operators.preferences.backend_python(), None, lambda: False)
+
+    first = connect().health()["pid"]
+    assert connect().health()["pid"] == first
     os.kill(first, signal.SIGKILL)
-    assert backend_link.connect(python, None, never).health()["pid"] != first
+    until(lambda: backend_link._process.why_stopped())
+    assert connect().health()["pid"] != first
 
 
 def test_a_start_can_be_cancelled(scene):
     with pytest.raises(Cancelled):
-        backend_link.connect(jobs_python(), None, lambda: True)
+        backend_link.connect(operators.preferences.backend_python(), None, lambda: True)
 
 
 def test_a_python_without_the_backend_is_named(scene, tmp_path):
@@ -120,7 +122,3 @@ def test_the_request_says_what_the_scene_says(scene):
     settings.guidance_first, settings.guidance_last = 1.5, 2.5
     request = operators.request_of(scene, b"png")
     assert (request.frames, request.steps, request.guidance) == (8, 5, (1.5, 2.5))
-
-
-def jobs_python():
-    return operators.preferences.backend_python()
