@@ -131,9 +131,11 @@ main() {
     python=$(find_python)
     "$python" .ci/check_system.py || exit $?
     check_space
-    say "installing the locked dependencies into $VENV (2.6 GiB; a few minutes on a fast connection)"
     rm -f "$STAMP"
-    if ! { is_311 "$VENV/bin/python" && "$VENV/bin/python" -m pip --version | grep -qF "$(pwd -P)/"; }; then
+    if is_311 "$VENV/bin/python" && "$VENV/bin/python" -m pip --version | grep -qF "$(pwd -P)/"; then
+        say "bringing $VENV up to $LOCK"
+    else
+        say "installing the locked dependencies into $VENV (2.6 GiB; a few minutes on a fast connection)"
         make_environment "$python"
     fi
     install || die 1 "the installation failed (pip says why above); run the same command again to go on"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from puppet_master.backend.sampling import guidance_ramp, karras_sigmas, precond
 def test_noise_levels_fall_from_the_largest_to_the_smallest_and_end_at_zero():
     sigmas = karras_sigmas(6, 0.002, 700.0)
     assert sigmas[0] == pytest.approx(700.0) and sigmas[-2] == pytest.approx(0.002) and sigmas[-1] == 0
-    assert all(high > low for high, low in zip(sigmas, sigmas[1:], strict=False))
+    assert all(high > low for high, low in pairwise(sigmas))
     assert karras_sigmas(1, 0.002, 700.0) == [700.0, 0.0]
 
 
