@@ -59,8 +59,9 @@ def serve(
     listening = _listen(port)
     token = secrets.token_urlsafe(32)
     shelf = ModelShelf(device, preload)
-    queue = JobQueue(shelf.get, prepare=shelf.prepare, check=shelf.check)
-    with _announced(handshake, listening.getsockname()[1], token) as announced:
+    with _signals_end(), _announced(handshake, listening.getsockname()[1], token) as announced:
+        # After the handshake: importing torch, which the queue's thread begins with, slows all else down.
+        queue = JobQueue(shelf.get, prepare=shelf.prepare, check=shelf.check)
 
         def shut_down() -> None:
             # Cancelled jobs end their event streams, which would otherwise hold the server open.
@@ -81,8 +82,7 @@ def serve(
         )
         if parent is not None:
             _end_with(parent, lambda: _end(server, announced))
-        with _signals_end():
-            server.run(sockets=[listening])
+        server.run(sockets=[listening])
         queue.close(timeout=0)
 
 
@@ -174,10 +174,10 @@ def _is_alive(process: psutil.Process) -> bool:
 
 def _end(server: uvicorn.Server, handshake: Path) -> None:
     """End politely, or hard if a long step or an open answer is in the way."""
-    server.should_exit = True
-    time.sleep(GRACE_S)
     handshake.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         handshake.parent.rmdir()  # the parent's private folder; it can no longer do it
+    server.should_exit = True
+    time.sleep(GRACE_S)
     logging.shutdown()
     os._exit(0)
