@@ -17,7 +17,8 @@ from PIL import Image
 from .scene import set_time
 from .settings import ENGINES, RenderSettings
 
-STUDIO_LIGHTS = ("Default", "studio.sl", "outdoor.sl", "paint.sl", "basic.sl")
+# Blender's studio lights, each with the exposure in stops that makes a white surface about white in it.
+STUDIO_LIGHTS = {"Default": 1.3, "studio.sl": 0.9, "outdoor.sl": 0.7, "paint.sl": 0.4, "basic.sl": 1.4}
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,15 @@ class Look:
 
 def random_look(rng: np.random.Generator) -> Look:
     """Mostly studio light with soft shadows."""
-    flat = rng.random() < 0.06
+    light = "FLAT" if rng.random() < 0.06 else str(rng.choice(list(STUDIO_LIGHTS)))
     return Look(
-        light="FLAT" if flat else str(rng.choice(STUDIO_LIGHTS)),
+        light=light,
         turn=float(rng.uniform(-np.pi, np.pi)),
         shadow=float(rng.uniform(0.1, 0.55)) if rng.random() < 0.6 else 0.0,
         sun=(float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.2, 1.0)), float(rng.uniform(0.3, 1.0))),
         cavity=float(rng.uniform(0.3, 1.2)) if rng.random() < 0.3 else 0.0,
         specular=bool(rng.random() < 0.5),
-        exposure=float(rng.uniform(-0.4, -0.1) if flat else rng.uniform(0.1, 0.8)),
+        exposure=STUDIO_LIGHTS.get(light, -0.3) + float(rng.uniform(-0.3, 0.35)),
     )
 
 

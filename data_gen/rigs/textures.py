@@ -26,7 +26,7 @@ def hsv(hue: float, saturation: float, value: float) -> Color:
 
 def wood_color(rng: np.random.Generator) -> Color:
     """Beech to walnut."""
-    return hsv(rng.uniform(0.04, 0.115), rng.uniform(0.25, 0.75), rng.uniform(0.35, 0.92))
+    return hsv(rng.uniform(0.04, 0.115), rng.uniform(0.25, 0.75), rng.uniform(0.4, 0.95))
 
 
 def paint_color(rng: np.random.Generator) -> Color:
