@@ -130,13 +130,20 @@ class JobQueue:
         self._waiting: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
-        self._worker = threading.Thread(target=self._work, name="previews", daemon=True)
-        self._worker.start()
+        self._worker: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the worker thread, and with it `prepare`; the first submission does so otherwise."""
+        with self._lock:
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name="previews", daemon=True)
+                self._worker.start()
 
     def submit(self, request: PreviewRequest) -> Status:
         """Queue a preview. Raises what `check` raises, `BackendError` once the queue is closed."""
         if self._check:
             self._check(request)
+        self.start()
         job = Job(secrets.token_hex(8), request)
         with self._lock:
             if self._closed:
@@ -207,8 +214,10 @@ class JobQueue:
             self._closed = True
             for job in self._jobs.values():
                 self._cancel(job)
+            worker = self._worker
         self._waiting.put(None)
-        self._worker.join(timeout)
+        if worker:
+            worker.join(timeout)
 
     def _work(self) -> None:
         if self._prepare:

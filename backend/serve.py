@@ -59,29 +59,33 @@ def serve(
     listening = _listen(port)
     token = secrets.token_urlsafe(32)
     shelf = ModelShelf(device, preload)
-    with _signals_end(), _announced(handshake, listening.getsockname()[1], token) as announced:
-        # After the handshake: importing torch, which the queue's thread begins with, slows all else down.
-        queue = JobQueue(shelf.get, prepare=shelf.prepare, check=shelf.check)
+    queue = JobQueue(shelf.get, prepare=shelf.prepare, check=shelf.check)
 
-        def shut_down() -> None:
-            # Cancelled jobs end their event streams, which would otherwise hold the server open.
-            threading.Thread(target=queue.close, daemon=True).start()
-            server.should_exit = True
+    def shut_down(*_: object) -> None:
+        # Cancelled jobs end their event streams, which would otherwise hold the server open.
+        threading.Thread(target=queue.close, daemon=True).start()
+        server.should_exit = True
 
-        def health() -> dict[str, Any]:
-            return {"version": __version__, "pid": os.getpid(), "api": API_VERSION, **shelf.describe()}
+    def health() -> dict[str, Any]:
+        return {"version": __version__, "pid": os.getpid(), "api": API_VERSION, **shelf.describe()}
 
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(queue, token, health, shut_down),
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=1,
-            )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(queue, token, health, shut_down),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
         )
+    )
+    # uvicorn has handlers of its own while it runs, and raises their signals again afterwards.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, shut_down)
+    with _announced(handshake, listening.getsockname()[1], token) as announced:
         if parent is not None:
             _end_with(parent, lambda: _end(server, announced))
+        # After the handshake: importing torch, which the queue begins with, slows all else down.
+        queue.start()
         server.run(sockets=[listening])
         queue.close(timeout=0)
 
@@ -133,19 +137,6 @@ def _announced(handshake: Path | None, port: int, token: str) -> Iterator[Path]:
         path.unlink(missing_ok=True)
         if handshake is None:
             path.parent.rmdir()
-
-
-@contextlib.contextmanager
-def _signals_end() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the block. uvicorn raises them again once it has shut down: clean up then."""
-
-    def leave(*_: object) -> None:
-        raise SystemExit
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
-    with contextlib.suppress(SystemExit):
-        yield
 
 
 def _end_with(parent: int, end: Callable[[], None]) -> None:
