@@ -65,7 +65,9 @@ def chained(estimate: Estimate) -> Track:
         greys = _greys(frames)
         path = [starts]
         for before, after in pairwise(greys):
-            path.append(path[-1] + _sample(estimate(before, after), path[-1]))
+            # Equal frames (a frozen clip) hold no motion; no need to look for it.
+            moved = 0.0 if np.array_equal(before, after) else _sample(estimate(before, after), path[-1])
+            path.append(path[-1] + moved)
         return np.stack(path, axis=1)
 
     return track
@@ -170,5 +172,4 @@ TRACKERS: dict[str, Track] = {
     "dis-dense-around": of_neighbourhood(chained(dis_flow(patch=12, stride=2)), radius=16),
     "dis-full-around": of_neighbourhood(chained(dis_flow(patch=12, stride=2, finest_scale=0)), radius=16),
 }
-# The best of those that take under a second a clip.
-DEFAULT_TRACKER = "dis-dense-around"
+DEFAULT_TRACKER = "dis-full-around"
