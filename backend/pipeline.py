@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch.nn import functional as F
 from transformers import CLIPVisionModelWithProjection
 
+from .autoencoder import VAE_CLASSES, Autoencoder, decode, encode
 from .detail import keep_still_detail
 from .errors import Cancelled, InputError, ModelError
 from .model import DragSpatioTemporalUNet
@@ -30,7 +30,6 @@ from .stills import Fit, decode_still
 DECODE_CHUNK = 7
 NO_DRAGS = "there are no drags: nothing is asked to move"
 VERSIONS_OF = ("puppet-master", "torch", "diffusers", "transformers", "numpy")
-VAE_CLASSES = {"AutoencoderKL": AutoencoderKL, "AutoencoderKLTemporalDecoder": AutoencoderKLTemporalDecoder}
 # What OpenAI's CLIP was trained with; SVD's image encoder expects it.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -71,7 +70,7 @@ class PreviewPipeline:
         info: ModelInfo,
         model_hash: str,
         unet: DragSpatioTemporalUNet,
-        vae: AutoencoderKL | AutoencoderKLTemporalDecoder,
+        vae: Autoencoder,
         encoder: CLIPVisionModelWithProjection,
         device: str = "cpu",
     ) -> None:
@@ -151,7 +150,7 @@ class PreviewPipeline:
     ) -> tuple[_Conditions, _Conditions]:
         """The conditional and the unconditional branch's inputs."""
         pixels = torch.from_numpy(seen.astype(np.float32)).permute(2, 0, 1)[None].to(self.device) / 127.5 - 1
-        image_latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode()
+        image_latents = encode(self.vae, pixels)
         embedding = self.encoder(self._encoder_pixels(pixels)).image_embeds[:, None]
         paths = fit.points_to_model(trajectories(request.drags, frames))
         drags, mask = self._drag_tensor(paths)
@@ -255,12 +254,7 @@ class PreviewPipeline:
     @torch.inference_mode()
     def _decode(self, latents: torch.Tensor) -> NDArray[np.uint8]:
         """Latents `[N, 4, h, w]` to frames uint8 `[N, H, W, 3]`, a few at a time to bound the memory."""
-        parts = []
-        for chunk in latents.to(self.vae.dtype).split(DECODE_CHUNK):
-            if isinstance(self.vae, AutoencoderKLTemporalDecoder):
-                parts.append(self.vae.decode(chunk, num_frames=len(chunk)).sample)
-            else:
-                parts.append(self.vae.decode(chunk).sample)
+        parts = [decode(self.vae, chunk) for chunk in latents.split(DECODE_CHUNK)]
         pixels = ((torch.cat(parts).float() + 1) * 127.5).round().clamp(0, 255)
         return pixels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 

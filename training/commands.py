@@ -34,14 +34,14 @@ def latents(
     seed: Annotated[int, typer.Option(help="Of the random views.")] = 5,
 ) -> None:
     """Encode the clips once, through random views, for the diffusion stage."""
-    from diffusers import AutoencoderKL
+    from diffusers import AutoencoderDC
 
     from . import tiny
     from .latents import write_cache
 
     index, _, count = share.partition("/")
     part = (int(index), int(count or 1))
-    model = AutoencoderKL.from_pretrained(vae, local_files_only=True).eval()
+    model = AutoencoderDC.from_pretrained(vae, local_files_only=True).eval()
     for folder in clips:
         write_cache(folder, model, out, views or tiny.VIEWS, tiny.SIZE, tiny.STILL_SIZE, seed, part, _say)
 
@@ -51,13 +51,13 @@ def diffusion(
     latents: Annotated[Path, typer.Argument(metavar="LATENTS_DIR", help="What `latents` wrote.")], vae: Vae, out: Out
 ) -> None:
     """Train the UNet and the image encoder; goes on from OUT/state.pt when that is there."""
-    from diffusers import AutoencoderKL
+    from diffusers import AutoencoderDC
 
     from . import tiny
     from .diffusion import train_diffusion
     from .latents import read_cache
 
-    factor = AutoencoderKL.from_pretrained(vae, local_files_only=True).config.scaling_factor
+    factor = AutoencoderDC.from_pretrained(vae, local_files_only=True).config.scaling_factor
     train_diffusion(read_cache(latents), factor, tiny.DIFFUSION, out, log=_say)
 
 

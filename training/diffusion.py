@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from numpy.typing import NDArray
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -213,7 +214,10 @@ def train_diffusion(
     Writes `out/ema.pt` (the averaged weights), `out/state.pt` (to go on from), `out/log.jsonl` and
     `out/settings.json`, each by renaming. Runs under `accelerate launch` with several processes too.
     """
-    accelerator = Accelerator(cpu=True)
+    # The mid block attends to a single token: its queries and keys are idle and never get gradients.
+    accelerator = Accelerator(
+        cpu=True, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
+    )
     rank = accelerator.process_index
     model = build_model(settings)
     ema = copy.deepcopy(model).requires_grad_(False)

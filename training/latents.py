@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..backend.autoencoder import Autoencoder, encode
 from .dataset import TrainingClip, apply_view, clip_files, load_clip, random_view
 
 NO_FRAMES = np.zeros((0, 0, 0, 4), dtype=np.uint8)
@@ -39,7 +39,7 @@ class LatentClip:
 
 def write_cache(
     clips: Path,
-    vae: AutoencoderKL,
+    vae: Autoencoder,
     out: Path,
     views: int,
     size: int,
@@ -73,7 +73,7 @@ def write_cache(
 
 @torch.no_grad()
 def _write_part(
-    path: Path, part: Path, vae: AutoencoderKL, views: int, size: int, still_size: int, seed: int
+    path: Path, part: Path, vae: Autoencoder, views: int, size: int, still_size: int, seed: int
 ) -> None:
     rng = np.random.default_rng([seed, *path.stem.encode()])
     clip = load_clip(path)
@@ -82,7 +82,7 @@ def _write_part(
     for index in range(views):
         frames, seen = apply_view(clip, random_view(clip, rng), size)
         pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)
-        latents = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+        latents = encode(vae, pixels) * vae.config.scaling_factor
         arrays["latents"].append(latents.numpy().astype(np.float16))
         arrays["stills"].append(_small_still(frames[0], still_size))
         points |= {f"tracks_{index}": seen.tracks, f"visible_{index}": seen.visible, f"part_{index}": seen.part}

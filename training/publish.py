@@ -10,8 +10,9 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from diffusers import AutoencoderKL, EulerDiscreteScheduler
+from diffusers import AutoencoderDC, EulerDiscreteScheduler
 
+from ..backend.autoencoder import Autoencoder
 from ..backend.errors import InputError
 from ..backend.pipeline import PreviewPipeline
 from ..backend.registry import CARD, SUMS, ModelInfo, file_sums
@@ -42,7 +43,7 @@ def publish_run(run: Path, vae: Path, out: Path, recipe: ModuleType) -> Path:
         recipe: module with the recipe, such as `training.tiny`.
     """
     trained = json.loads((run / "settings.json").read_text(encoding="utf-8"))
-    autoencoder = AutoencoderKL.from_pretrained(vae, local_files_only=True)
+    autoencoder = AutoencoderDC.from_pretrained(vae, local_files_only=True)
     info = ModelInfo(
         name=recipe.NAME,
         num_drags=recipe.SLOTS,
@@ -62,7 +63,7 @@ def publish_run(run: Path, vae: Path, out: Path, recipe: ModuleType) -> Path:
     return publish(load_average(run, recipe.DIFFUSION), autoencoder, info, out)
 
 
-def publish(model: Conditioned, vae: AutoencoderKL, info: ModelInfo, out: Path) -> Path:
+def publish(model: Conditioned, vae: Autoencoder, info: ModelInfo, out: Path) -> Path:
     """Write a model folder in diffusers' layout, float16, with checksums; replaces an older one when whole."""
     staging = out.with_name(f".{out.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)

@@ -10,7 +10,7 @@ a model follow drags after so few clips.
 from __future__ import annotations
 
 from .diffusion import DiffusionSettings, Stage
-from .vae import VaeSettings, VaeStage
+from .vae import VaeSettings
 
 NAME = "tiny"
 SIZE = 128
@@ -22,12 +22,7 @@ STEPS = 8
 SIGMA_RANGE = (0.05, 80.0)
 LICENCE = "GPL-3.0-or-later"
 
-VAE = VaeSettings(
-    stages=(
-        VaeStage(steps=1600, batch=16, crop=64, learning_rate=2e-3, kl_weight=1e-5),
-        VaeStage(steps=450, batch=4, crop=None, learning_rate=6e-4),
-    )
-)
+VAE = VaeSettings(steps=500, batch=4, learning_rate=4e-4)
 
 DIFFUSION = DiffusionSettings(
     unet={
@@ -52,7 +47,7 @@ DIFFUSION = DiffusionSettings(
         "projection_dim": 64,
     },
     stages=(
-        Stage(steps=2600, batch=8, frames=6, learning_rate=(1.0e-3, 5e-4)),
-        Stage(steps=300, batch=4, frames=14, learning_rate=(4e-4, 1e-5)),
+        Stage(steps=4000, batch=8, frames=5, learning_rate=(8e-4, 4e-4)),
+        Stage(steps=150, batch=3, frames=14, learning_rate=(3e-4, 1e-5)),
     ),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of the small VAE: a diffusers `AutoencoderKL` on single frames."""
+"""Training of the small VAE: a diffusers `AutoencoderDC` on single frames."""
 
 from __future__ import annotations
 
@@ -10,60 +10,111 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderDC
+from diffusers.models.autoencoders.autoencoder_dc import DCDownBlock2d, DCUpBlock2d, ResBlock
 from torch.nn import functional as F
 
+from ..backend.autoencoder import decode, encode
 from .dataset import apply_view, clip_files, load_clip, random_view
 
 
 @dataclass(frozen=True)
-class VaeStage:
-    """A stretch of training.
+class VaeSettings:
+    """How the VAE is built and trained.
 
     Attributes:
-        steps: optimiser steps.
-        batch: images a step.
-        crop: side of the crops in pixels; None takes whole frames.
-        learning_rate: the peak of a one-cycle schedule over the stage.
-        kl_weight: of the KL term, summed over an image's latents. Even 1e-5 leaves latents of this few
-            dimensions drowned in noise; with 0 the posterior's mode is decoded and its variance is idle.
+        block_out_channels: channels of each level; each four times the one before, so that every
+            downsampling can pass all it gets on.
+        encoder_layers, decoder_layers: residual blocks of each level.
+        latent_channels: of the latents.
+        size: side of the frames in pixels.
+        steps, batch, learning_rate: of the training; a one-cycle schedule with that peak.
+        gradient_weight: of the loss on differences of neighbouring pixels.
+        seed: of everything random.
     """
 
-    steps: int
-    batch: int
-    crop: int | None
-    learning_rate: float
-    kl_weight: float = 0.0
-
-
-@dataclass(frozen=True)
-class VaeSettings:
-    """How the VAE is built and trained."""
-
-    stages: tuple[VaeStage, ...]
-    block_out_channels: tuple[int, ...] = (16, 32, 64, 64)
-    layers_per_block: int = 1
-    norm_num_groups: int = 1
+    block_out_channels: tuple[int, ...] = (4, 16, 64, 256)
+    encoder_layers: tuple[int, ...] = (1, 1, 1, 1)
+    decoder_layers: tuple[int, ...] = (1, 2, 2, 1)
     latent_channels: int = 4
     size: int = 128
+    steps: int = 500
+    batch: int = 4
+    learning_rate: float = 1e-3
     gradient_weight: float = 0.5
     seed: int = 0
 
 
-def build_vae(settings: VaeSettings) -> AutoencoderKL:
-    """An untrained VAE."""
+def build_vae(settings: VaeSettings) -> AutoencoderDC:
+    """An untrained VAE that keeps what it gets: all its residual branches start at zero."""
     levels = len(settings.block_out_channels)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=settings.block_out_channels,
-        layers_per_block=settings.layers_per_block,
-        norm_num_groups=settings.norm_num_groups,
+    vae = AutoencoderDC(
         latent_channels=settings.latent_channels,
-        sample_size=settings.size,
-        mid_block_add_attention=False,
+        encoder_block_types="ResBlock",
+        decoder_block_types="ResBlock",
+        encoder_block_out_channels=settings.block_out_channels,
+        decoder_block_out_channels=settings.block_out_channels,
+        encoder_layers_per_block=settings.encoder_layers,
+        decoder_layers_per_block=settings.decoder_layers,
+        encoder_qkv_multiscales=((),) * levels,
+        decoder_qkv_multiscales=((),) * levels,
+        downsample_block_type="pixel_unshuffle",
+        upsample_block_type="pixel_shuffle",
         scaling_factor=1.0,
     )
+    for block in vae.modules():
+        if isinstance(block, ResBlock):
+            torch.nn.init.zeros_(block.norm.weight)
+        elif isinstance(block, (DCDownBlock2d, DCUpBlock2d)):
+            torch.nn.init.zeros_(block.conv.weight)
+            torch.nn.init.zeros_(block.conv.bias)
+    return vae
+
+
+# The decoder's last level gets a constant fourth channel beside which the colours are small: then its last
+# normalisation, over the channels of a pixel, is nearly linear in the colours.
+CONSTANT = 30.0
+COLOUR_OFFSET = 1.5  # keeps the colours positive through the last ReLU
+
+
+@torch.no_grad()
+def start_as_principal_components(vae: AutoencoderDC, frames: torch.Tensor) -> None:
+    """Set the weights such that latents are the principal components of the frames' 8x8 patches.
+
+    With its branches at zero the network is linear up to the last normalisation, so the best linear code is
+    known in closed form. From random weights, hours of CPU training did not get as far.
+
+    Args:
+        vae: fresh from `build_vae`.
+        frames: `[B, 3, H, W]` in [-1, 1] to take the components of.
+    """
+    encoder, decoder = vae.encoder, vae.decoder
+    _centre_tap(encoder.conv_in, torch.eye(4, 3), torch.zeros(4))
+    trunk = encoder.conv_in(frames)
+    for block in encoder.down_blocks:
+        trunk = block(trunk)
+    patches = trunk.permute(0, 2, 3, 1).flatten(0, 2)
+    mean = patches.mean(dim=0)
+    latent_channels = encoder.conv_out.out_channels
+    _, values, components = torch.pca_lowrank(patches, q=latent_channels + 4, niter=4)
+    spread = values[:latent_channels] / len(patches) ** 0.5
+    code = components[:, :latent_channels] / spread  # unit variance each
+    width = len(mean)
+    averaged = torch.eye(latent_channels).repeat_interleave(width // latent_channels, 1) * latent_channels / width
+    _centre_tap(encoder.conv_out, code.T - averaged, -mean @ code)
+    repeated = torch.eye(latent_channels).repeat_interleave(width // latent_channels, 0)
+    _centre_tap(decoder.conv_in, components[:, :latent_channels] * spread - repeated, mean)
+    last_up = next(block for block in decoder.up_blocks[0] if isinstance(block, DCUpBlock2d))
+    last_up.conv.bias.copy_(torch.tensor([COLOUR_OFFSET] * 3 + [CONSTANT]).repeat_interleave(4))
+    scale = (CONSTANT**2 + 3 * COLOUR_OFFSET**2) ** 0.5 / 2  # root mean square of the four channels
+    _centre_tap(decoder.conv_out, torch.eye(3, 4) * scale, torch.full((3,), -COLOUR_OFFSET))
+
+
+def _centre_tap(conv: torch.nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    """Make a 3x3 convolution the linear map `weight [out, in]` of each pixel alone."""
+    conv.weight.zero_()
+    conv.weight[:, :, 1, 1] = weight
+    conv.bias.copy_(bias)
 
 
 class FrameSource:
@@ -95,21 +146,9 @@ class FrameSource:
         frames = self.pool[self.rng.integers(len(self.pool))]
         return frames[self.rng.integers(len(frames))]
 
-    def batch(self, count: int, crop: int | None) -> torch.Tensor:
-        """`count` frames or crops, `[count, 3, side, side]`, channels last in memory."""
-        images = [self.draw() if crop is None else self.crop(crop) for _ in range(count)]
-        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-        return pixels.contiguous(memory_format=torch.channels_last)
-
-    def crop(self, side: int) -> np.ndarray:
-        """A crop with something in it, float32 `[side, side, 3]`."""
-        for _ in range(4):
-            frame = self.draw()
-            y, x = self.rng.integers(0, self.size - side + 1, 2)
-            cut = frame[y : y + side, x : x + side]
-            if cut.std() > 0.05:
-                break
-        return cut
+    def batch(self, count: int) -> torch.Tensor:
+        """`count` frames, `[count, 3, size, size]`."""
+        return torch.from_numpy(np.stack([self.draw() for _ in range(count)])).permute(0, 3, 1, 2).contiguous()
 
 
 def reconstruction_loss(output: torch.Tensor, target: torch.Tensor, gradient_weight: float) -> torch.Tensor:
@@ -121,53 +160,32 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor, gradient_wei
 
 
 def train_vae(
-    folders: list[Path],
-    out: Path,
-    settings: VaeSettings,
-    start: AutoencoderKL | None = None,
-    log: Callable[[str], None] = print,
-) -> AutoencoderKL:
+    folders: list[Path], out: Path, settings: VaeSettings, log: Callable[[str], None] = print
+) -> AutoencoderDC:
     """Train on the clips of `folders` and save a diffusers model folder.
 
     The saved scaling factor brings the latents of the training frames to unit standard deviation.
 
     Args:
         folders: of clip files.
-        out: where the VAE goes; written every 250 steps and at the end.
+        out: where the VAE goes; written every 100 steps and at the end.
         settings: of the training.
-        start: weights to go on from instead of random ones.
         log: told every 25 steps how it goes.
     """
     torch.manual_seed(settings.seed)
     source = FrameSource(folders, settings.size, np.random.default_rng(settings.seed))
-    vae = (start or build_vae(settings)).to(memory_format=torch.channels_last).train()
+    vae = build_vae(settings)
+    start_as_principal_components(vae, source.batch(64))
     log(f"vae: {sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters, {asdict(settings)}")
-    for stage in settings.stages:
-        _train_stage(vae, stage, settings, source, out, log)
-    return vae
-
-
-def _train_stage(
-    vae: AutoencoderKL,
-    stage: VaeStage,
-    settings: VaeSettings,
-    source: FrameSource,
-    out: Path,
-    log: Callable[[str], None],
-) -> None:
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=stage.learning_rate, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, stage.learning_rate, total_steps=stage.steps, pct_start=0.05
+        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
     )
     began, recent = time.monotonic(), []
-    for step in range(1, stage.steps + 1):
-        frames = source.batch(stage.batch, stage.crop)
-        posterior = vae.encode(frames).latent_dist
-        output = vae.decode(posterior.sample() if stage.kl_weight else posterior.mode()).sample
-        loss = reconstruction_loss(output, frames, settings.gradient_weight)
-        if stage.kl_weight:
-            loss = loss + stage.kl_weight * posterior.kl().mean()
-        loss.backward()
+    for step in range(1, settings.steps + 1):
+        frames = source.batch(settings.batch)
+        output = decode(vae, encode(vae, frames))
+        reconstruction_loss(output, frames, settings.gradient_weight).backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -176,13 +194,14 @@ def _train_stage(
         if step % 25 == 0:
             psnr = 10 * np.log10(4 / np.mean(recent))
             pace = (time.monotonic() - began) / step
-            log(f"vae step {step}/{stage.steps} psnr {psnr:.2f} {pace:.3f} s/step")
+            log(f"vae step {step}/{settings.steps} psnr {psnr:.2f} {pace:.3f} s/step")
             recent.clear()
-        if step % 250 == 0 or step == stage.steps:
+        if step % 100 == 0 or step == settings.steps:
             vae.register_to_config(scaling_factor=_scaling_factor(vae, source))
             vae.save_pretrained(out)
+    return vae
 
 
 @torch.no_grad()
-def _scaling_factor(vae: AutoencoderKL, source: FrameSource) -> float:
-    return float(1.0 / vae.encode(source.batch(32, None)).latent_dist.mode().std())
+def _scaling_factor(vae: AutoencoderDC, source: FrameSource) -> float:
+    return float(1.0 / encode(vae, source.batch(32)).std())
