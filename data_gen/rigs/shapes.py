@@ -27,6 +27,7 @@ BOX_SIDES: dict[str, tuple[int, int, int, int]] = {
     "bottom": (2, 3, 1, 0),
     "top": (4, 5, 7, 6),
 }
+THINNEST = 1e-4  # radius that stands for a point, so that no face collapses
 FITTED = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
@@ -101,8 +102,8 @@ class Shape:
         ]
         first = self.add_points(np.concatenate(rings))
         self._wall(first, first + segments, segments, finish)
-        self.add_face([first + i for i in reversed(range(segments))], caps or finish)
-        self.add_face([first + segments + i for i in range(segments)], caps or finish)
+        self._cap(first, segments, caps or finish, facing_back=True)
+        self._cap(first + segments, segments, caps or finish)
         return self
 
     def tube(self, path: ArrayLike, radius: float, finish: Finish, segments: int = 8, closed: bool = False) -> Shape:
@@ -120,28 +121,26 @@ class Shape:
         for before, after in pairwise(starts + starts[:1] if closed else starts):
             self._wall(before, after, segments, finish)
         if not closed:
-            self.add_face([starts[0] + i for i in reversed(range(segments))], finish)
-            self.add_face([starts[-1] + i for i in range(segments)], finish)
+            self._cap(starts[0], segments, finish, facing_back=True)
+            self._cap(starts[-1], segments, finish)
         return self
 
-    def lathe(self, profile: ArrayLike, finish: Finish, segments: int = 24, centre: ArrayLike = (0, 0)) -> Shape:
-        """A profile `[n, 2]` of (radius, z) turned about the upright axis, as a closed vessel's outline.
+    def lathe(self, profile: ArrayLike, finish: Finish, segments: int = 24, closed: bool = False) -> Shape:
+        """A profile `[n, 2]` of (radius, z) turned about the upright axis.
 
-        The profile runs so that the outside is to its right when radius points right and z up; ends at
-        radius 0 are closed with a cap.
+        The profile runs so that the outside is to its right, with radius to the right and z up. A closed
+        one joins its ends and makes a ring; the ends of an open one are capped.
         """
-        profile = np.asarray(profile, float)
-        x, y = np.asarray(centre, float)
         right, back = np.array((1.0, 0, 0)), np.array((0, 1.0, 0))
-        starts = []
-        for radius, z in profile:
-            starts.append(self.add_points(ring(np.array((x, y, z)), right, back, max(radius, 1e-4), segments)))
-        for before, after in pairwise(starts):
+        starts = [
+            self.add_points(ring(np.array((0, 0, z)), right, back, max(radius, THINNEST), segments))
+            for radius, z in np.asarray(profile, float)
+        ]
+        for before, after in pairwise(starts + starts[:1] if closed else starts):
             self._wall(before, after, segments, finish)
-        if profile[0, 0] > 0:
-            self.add_face([starts[0] + i for i in reversed(range(segments))], finish)
-        if profile[-1, 0] > 0:
-            self.add_face([starts[-1] + i for i in range(segments)], finish)
+        if not closed:
+            self._cap(starts[0], segments, finish, facing_back=True)
+            self._cap(starts[-1], segments, finish)
         return self
 
     def prism(self, outline: ArrayLike, axis: int, low: float, high: float, finish: Finish) -> Shape:
@@ -157,14 +156,18 @@ class Shape:
         points[0, :, axis], points[1, :, axis] = low, high
         first = self.add_points(points)
         self._wall(first, first + count, count, finish)
-        self.add_face([first + i for i in reversed(range(count))], finish)
-        self.add_face([first + count + i for i in range(count)], finish)
+        self._cap(first, count, finish, facing_back=True)
+        self._cap(first + count, count, finish)
         return self
 
     def _wall(self, lower: int, upper: int, count: int, finish: Finish) -> None:
         for i in range(count):
             j = (i + 1) % count
             self.add_face((lower + i, lower + j, upper + j, upper + i), finish)
+
+    def _cap(self, first: int, count: int, finish: Finish, facing_back: bool = False) -> None:
+        corners = range(first, first + count)
+        self.add_face(corners[::-1] if facing_back else corners, finish)
 
     def stretch(self, factors: ArrayLike) -> Shape:
         """Scale all points so far along x, y and z."""

@@ -33,7 +33,7 @@ def build(rng: np.random.Generator) -> Rig:
     if rng.random() < 0.8:
         seat = Shape()
         ring = [(radius * 0.68, z), (radius * 1.04, z), (radius * 1.04, z + thick), (radius * 0.68, z + thick)]
-        seat.lathe([*ring, ring[0]], cover, 28).stretch((1, STRETCH, 1))
+        seat.lathe(ring, cover, 28, closed=True).stretch((1, STRETCH, 1))
         rig.add_part("seat", seat, joint=Joint("revolute", "-x", (0.0, hinge, z), (0.0, 1.7)))
     level = z + thick + 0.004
     lid = Shape().cylinder((0, 0, level), (0, 0, level + 0.025), radius * 1.05, cover, segments=28)

@@ -38,12 +38,12 @@ def test_frames_show_the_texture_on_nothing(scene, slider, engine):
     set_up(scene, settings, FLAT)
     first, second = render_frames(scene, [1, 2], settings)
     assert first.shape == (48, 48, 4) and first.dtype == np.uint8
-    # The frame spans x and z from -1 to 2: the board covers its second third, then its last one.
-    assert first[31, 20, 0] > 120 > first[31, 20, 2]
-    assert first[31, 28, 2] > 120 > first[31, 28, 0]
-    assert first[31, 24, 3] == 255
-    assert second[31, 36, 0] > 120 and second[31, 44, 2] > 120
-    assert second[31, 20, 3] == 0 and first[31, 40, 3] == 0
+    # The frame spans x and z from -1 to 2, 16 pixels a unit: the board begins at column 8, then at 24.
+    assert first[31, 12, 0] > 120 > first[31, 12, 2]
+    assert first[31, 20, 2] > 120 > first[31, 20, 0]
+    assert first[31, 16, 3] == 255
+    assert second[31, 28, 0] > 120 and second[31, 36, 2] > 120
+    assert second[31, 20, 3] == 0 and first[31, 28, 3] == 0
     assert (first[first[..., 3] == 0] == 0).all()
 
 

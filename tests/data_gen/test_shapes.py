@@ -56,6 +56,12 @@ def test_turned_vessel_is_closed_and_faces_outwards(finish):
     assert 0.05 * volume_of(solid) < volume_of(shape) < 0.5 * volume_of(solid)
 
 
+def test_turned_closed_profile_is_a_ring_with_a_hole(finish):
+    profile = [(0.5, 0), (1.0, 0), (1.0, 0.1), (0.5, 0.1)]
+    shape = Shape().lathe(profile, finish, segments=64, closed=True)
+    assert volume_of(shape) == pytest.approx(0.1 * (polygon_area(1.0, 64) - polygon_area(0.5, 64)), rel=1e-4)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_prism_along_each_axis(finish, axis):
     triangle = [(0, 0), (1, 0), (0, 1)]

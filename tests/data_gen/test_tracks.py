@@ -125,8 +125,10 @@ def test_points_follow_shape_keys(scene, finish):
     raised = item.shape_key_add(name="raised")
     for point in raised.data:
         point.co.z += 1.0
+    raised.value = 0.0
     points = sampled(rig, 20)
     depsgraph = bpy.context.evaluated_depsgraph_get()
+    depsgraph.update()
     before = points.positions(depsgraph)
     raised.value = 0.5
     depsgraph = bpy.context.evaluated_depsgraph_get()
