@@ -21,11 +21,11 @@ from transformers import CLIPVisionModelWithProjection
 from .autoencoder import VAE_CLASSES, Autoencoder, decode, encode
 from .detail import keep_still_detail
 from .errors import Cancelled, InputError, ModelError
+from .fitting import Fit, decode_still
 from .model import DragSpatioTemporalUNet
 from .protocol import PreviewRequest, PreviewResult, trajectories
 from .registry import ModelInfo, check_complete, read_info, read_json
 from .sampling import guidance_ramp, karras_sigmas, precondition, sample_euler
-from .stills import Fit, decode_still
 
 DECODE_CHUNK = 7
 NO_DRAGS = "there are no drags: nothing is asked to move"

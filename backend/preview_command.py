@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from . import media
 from .client import BackendClient
 from .errors import BackendError, Cancelled, InputError, from_wire
+from .fitting import decode_still
 from .loader import check_drags
 from .preview_folder import PreviewFolder
 from .process import BackendProcess
@@ -26,7 +27,6 @@ from .progress import StageProgress
 from .protocol import Drag, PreviewRequest, PreviewResult, load_drags
 from .requirements import explain_missing_bpy
 from .still import SceneStill, check_scene
-from .stills import decode_still
 from .wire import CANCELLED, DONE, Status
 
 POLL_S = 0.03

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from puppet_master.backend.errors import InputError
-from puppet_master.backend.stills import Fit, decode_still
+from puppet_master.backend.fitting import Fit, decode_still
 
 WHITE = (1.0, 1.0, 1.0)
 
