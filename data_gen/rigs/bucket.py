@@ -25,10 +25,9 @@ def build(rng: np.random.Generator) -> Rig:
     hoop = finishes.metal(rng, "hoop")
     for level in rng.uniform(0.1, 0.9, int(rng.integers(0, 3))):
         at = foot + (radius - foot) * level
-        low, high = level * height - 0.025, level * height + 0.025
-        body.lathe(
-            [(at - 0.01, low), (at + 0.012, low), (at + 0.012, high), (at - 0.01, high)], hoop, segments, closed=True
-        )
+        z, inner, outer = level * height, at - 0.01, at + 0.012
+        band = [(inner, z - 0.025), (outer, z - 0.025), (outer, z + 0.025), (inner, z + 0.025)]
+        body.lathe(band, hoop, segments, closed=True)
     ear = height * float(rng.uniform(0.85, 0.95))
     reach = radius + 0.02
     for side in (-1, 1):

@@ -77,7 +77,7 @@ class Rig:
         kind: a key of `rigs.BUILDERS`.
         view: from where it is worth looking at.
         parts: the body first.
-        gates: for parts shut in behind a door: that door. They can only move while it stands open.
+        gates: for parts shut in behind a door or under a lid: that part. They move only while it stands open.
     """
 
     kind: str

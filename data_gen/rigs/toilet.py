@@ -30,15 +30,16 @@ def build(rng: np.random.Generator) -> Rig:
     body.box((-radius * 0.5, radius * 0.7, 0), (radius * 0.5, hinge + 0.04 + tank_depth, height * 0.9), ceramic)
     rig.add_part("body", body)
     z, thick = height + 0.005, 0.025
+    level = z + thick + 0.004
+    lid = Shape().cylinder((0, 0, level), (0, 0, level + 0.025), radius * 1.05, cover, segments=28)
+    lid.stretch((1, STRETCH, 1))
+    above = rig.add_part("lid", lid, joint=Joint("revolute", "-x", (0.0, hinge, level), (0.0, 1.75)))
     if rng.random() < 0.8:
         seat = Shape()
         ring = [(radius * 0.68, z), (radius * 1.04, z), (radius * 1.04, z + thick), (radius * 0.68, z + thick)]
         seat.lathe(ring, cover, 28, closed=True).stretch((1, STRETCH, 1))
-        rig.add_part("seat", seat, joint=Joint("revolute", "-x", (0.0, hinge, z), (0.0, 1.7)))
-    level = z + thick + 0.004
-    lid = Shape().cylinder((0, 0, level), (0, 0, level + 0.025), radius * 1.05, cover, segments=28)
-    lid.stretch((1, STRETCH, 1))
-    rig.add_part("lid", lid, joint=Joint("revolute", "-x", (0.0, hinge, level), (0.0, 1.75)))
+        below = rig.add_part("seat", seat, joint=Joint("revolute", "-x", (0.0, hinge, z), (0.0, 1.7)))
+        rig.gates[below] = above
     return rig
 
 
