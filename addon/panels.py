@@ -111,27 +111,31 @@ class PreviewPanel(PuppetTab, Panel):
 def _draw_drag(layout: UILayout, context: Context, drag: handles.PuppetDrag) -> None:
     _split_column(layout).prop(drag, "ease")
     points = layout.column(align=True)
+    heads = points.row(align=True)
+    for name in ("t", "x", "y"):
+        heads.label(text=handles.PuppetDragPoint.bl_rna.properties[name].name)
     for point in drag.points:
         row = points.row(align=True)
-        row.prop(point, "t")
-        row.prop(point, "x")
-        row.prop(point, "y")
+        for name in ("t", "x", "y"):
+            row.prop(point, name, text="")
     if fault := _fault(drag):
         _draw_text(layout, context, fault, "ERROR")
 
 
 def _draw_job(layout: UILayout, context: Context) -> None:
-    job = jobs.current()
-    if job is not None and not job.state.final:
-        row = layout.row(align=True)
-        row.progress(factor=job.progress, text=job.text())
-        row.operator(CancelPreview.bl_idname, text="", icon="X")
-        return
+    # The button stays in its place, greyed out, while a preview runs: nothing jumps away under the mouse.
     button = layout.row()
     button.scale_y = 1.4
     button.operator(Preview.bl_idname, icon="PLAY")
-    if job is not None:
+    job = jobs.current()
+    if job is None:
+        return
+    if job.state.final:
         _draw_text(layout, context, job.text(), "ERROR" if job.error else "INFO")
+        return
+    row = layout.row(align=True)
+    row.progress(factor=job.progress, text=job.text())
+    row.operator(CancelPreview.bl_idname, text="", icon="X")
 
 
 def _draw_text(layout: UILayout, context: Context, text: str, icon: str) -> None:

@@ -18,7 +18,7 @@ from .files import make_folder
 ROOT_PACKAGE = __package__.rpartition(".")[0]
 # Blender as a Python module runs in an environment that can hold the backend's libraries; a Blender with
 # a window brings a Python of its own, which does not.
-RUNS_AS_MODULE = bpy.app.module
+RUNS_AS_MODULE = not bpy.app.binary_path
 
 
 class Preferences(AddonPreferences):

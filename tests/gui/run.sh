@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The add-on in a real Blender window, driven by simulated events; screenshots and a result file go to OUT.
+#
+#   tests/gui/run.sh OUT PYTHON [MODEL [SCENE]]
+#
+#   OUT     folder for the results; what is in it is removed
+#   PYTHON  the Python that has the backend installed, e.g. .venv/bin/python
+#   MODEL   model name or folder for the preview; default: tiny
+#   SCENE   .blend with drags; default: a box with a lid, made on the spot
+#
+# Needs blender (4.2 or later), Xvfb, xdotool and ImageMagick's import. Blender gets a user folder of its own
+# in OUT. Exit code 0 only if every step was seen to work.
+set -euo pipefail
+[ $# -ge 2 ] || { sed -n '3,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+out=$(realpath -m "$1") python=$(realpath -s "$2") model=${3:-tiny}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$(dirname "$here")")
+
+rm -rf "$out"
+mkdir -p "$out/user/cache"
+export HOME=$out/user BLENDER_USER_RESOURCES=$out/user/blender XDG_CACHE_HOME=$out/user/cache
+export XDG_RUNTIME_DIR=$out/user LIBGL_ALWAYS_SOFTWARE=1
+export PM_OUT=$out PM_PYTHON=$python PM_MODEL=$model
+
+blender --command extension validate "$root"
+blender --command extension build --source-dir "$root" --output-filepath "$out/puppet_master.zip"
+blender --command extension validate "$out/puppet_master.zip"
+blender --command extension install-file -r user_default --enable "$out/puppet_master.zip"
+blender -b --python-exit-code 1 -P "$here/set_preferences.py"
+
+display=:$((90 + RANDOM % 900))
+Xvfb "$display" -screen 0 1280x800x24 -nolisten tcp >"$out/xvfb.log" 2>&1 &
+xvfb=$!
+trap 'kill $xvfb 2>/dev/null || true' EXIT
+export DISPLAY=$display
+for _ in $(seq 100); do xdotool getdisplaygeometry >/dev/null 2>&1 && break; sleep 0.1; done
+
+timeout 500 blender --gpu-backend opengl --window-geometry 0 0 1280 800 --no-window-focus \
+    --enable-event-simulate ${4:+"$(realpath "$4")"} -P "$here/preview_in_window.py" >"$out/blender.log" 2>&1 || true
+[ -s "$out/result.json" ] || { tail -20 "$out/blender.log" >&2; echo "gui: no result; see $out/blender.log" >&2; exit 1; }
+cat "$out/result.json"
+grep -q '"passed": true' "$out/result.json"
