@@ -28,9 +28,9 @@ FRAMES = 14
 # Stage name -> where its function is looked up when a clip is made.
 STAGES = {
     "build": ("procedural", "build_rig"),
-    "frame": ("procedural", "bounds_over_time"),
-    "track": ("procedural", "follow"),
-    "render": ("procedural", "render_frames"),
+    "frame": ("film", "bounds_over_time"),
+    "track": ("film", "follow"),
+    "render": ("film", "render_frames"),
     "write": ("maker", "write_clip"),
 }
 
@@ -51,9 +51,9 @@ def timed(function: Callable[..., Any], seconds: dict[str, float], stage: str) -
 
 def time_stages(clips: int, settings: RenderSettings, folder: Path) -> dict[str, Any]:
     """One process: clips a minute, processor time a clip (does not mind other programs), shares of the time."""
-    from puppet_master.data_gen import maker, procedural
+    from puppet_master.data_gen import film, maker, procedural
 
-    modules = {"maker": maker, "procedural": procedural}
+    modules = {"film": film, "maker": maker, "procedural": procedural}
     seconds: dict[str, float] = defaultdict(float)
     for stage, (module, name) in STAGES.items():
         setattr(modules[module], name, timed(getattr(modules[module], name), seconds, stage))
