@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Builds the example scenes of this folder from the procedural rigs: `python examples/build_examples.py`.
 
-Each is a closed object before a camera, with drags that start on its parts and follow the image of the
+Each is an object at rest before a camera, with drags that start on its parts and follow the image of the
 part's true motion, so that what a preview should show is known.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from puppet_master.addon import handles
 from puppet_master.backend.protocol import Drag, DragPoint
 from puppet_master.data_gen.cameras import Viewpoint, place_camera
 from puppet_master.data_gen.render import Look, RenderSettings, set_up
-from puppet_master.data_gen.rigs import Part, Rig, build_rig
+from puppet_master.data_gen.rigs import Part, Rig, build_rig, finishes, textures
+from puppet_master.data_gen.rigs.furniture import Cell, Style, add_carcass, add_door, add_drawer
+from puppet_master.data_gen.rigs.shapes import Shape
 from puppet_master.data_gen.scene import bounds_over_time, empty_scene
 from puppet_master.data_gen.tracks import SurfacePoints, Tracks, follow, sample_surface
 
@@ -32,25 +34,26 @@ PATH_POINTS = 5  # enough to follow a hinge's arc
 
 @dataclass(frozen=True)
 class Pull:
-    """One part to move: from its closed state to `share` of its joint's range, dragged near `at`.
+    """One part to move, between two shares of the way from closed to its joint's far limit.
 
     Attributes:
         part: the part's name in the rig.
-        share: of the way to the joint's far limit.
+        begin, end: the two shares, in [0, 1].
         at: where on the part's visible surface the drag starts, in shares of the surface's extent in the
             image, (0, 0) its top left corner.
     """
 
     part: str
-    share: float
-    at: tuple[float, float] = (0.5, 0.5)
+    begin: float
+    end: float
+    at: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A scene to build: which rig, seen from where, and what is dragged; `pin` names a part to hold."""
+    """A scene to build: the rig, from where it is seen, what is dragged, and which part is held where."""
 
-    kind: str
+    rig: Callable[[np.random.Generator], Rig]
     seed: int
     viewpoint: Viewpoint
     look: Look
@@ -59,30 +62,74 @@ class Example:
     pin_at: tuple[float, float]
 
 
+def three_drawers_and_a_door(rng: np.random.Generator) -> Rig:
+    """A cabinet with three drawers on the left and a door, hinged on the right, beside them."""
+    oak, walnut = (0.78, 0.62, 0.44), (0.36, 0.24, 0.17)
+    style = Style(
+        body=finishes.surface(rng, "walnut", "wood", walnut, tile=0.6),
+        inside=finishes.surface(rng, "inside", "particle_board", (0.85, 0.8, 0.7), tile=0.4),
+        front=finishes.surface(rng, "oak", "wood", oak, tile=0.6),
+        panel=finishes.finish_from_pixels("panel", textures.framed_panel(rng, oak)),
+        metal=finishes.surface(rng, "steel", "brushed_metal", (0.75, 0.76, 0.78), tile=0.3),
+        handle="bar",
+        thickness=0.022,
+    )
+    width, height, depth, split, gap = 0.9, 0.85, 0.55, -0.1, 0.006
+    rig = Rig("cabinet")
+    body = Shape()
+    add_carcass(body, style, width, depth, 0.0, height)
+    body.box((split - 0.01, 0.005, 0.022), (split + 0.01, depth - 0.022, height - 0.022), style.inside)
+    rig.add_part("body", body)
+    levels = np.linspace(0.0, height, 4).tolist()
+    for name, low, high in zip(("low", "middle", "top"), levels, levels[1:], strict=False):
+        cell = Cell(-width / 2, split, low, high).shrunk(gap)
+        add_drawer(rig, rng, style, cell, 0.0, depth - style.thickness, f"{name} drawer")
+    add_door(rig, rng, style, Cell(split, width / 2, 0.0, height).shrunk(gap), 0.0, "right", "door")
+    return rig
+
+
+def laptop(rng: np.random.Generator) -> Rig:
+    """One of the procedural laptops."""
+    return build_rig("laptop", rng)
+
+
 EXAMPLES = {
     "cabinet": Example(
-        kind="cabinet",
-        seed=110,
+        rig=three_drawers_and_a_door,
+        seed=0,
         viewpoint=Viewpoint(azimuth=32.0, elevation=24.0, angle=28.0, fill=0.82),
         look=Look("paint.sl", 0.0, 0.3, (-0.3, 0.8, 0.5), 0.0, False, 0.3),
-        pulls=(Pull("drawer.2", 0.9, at=(0.6, 0.75)), Pull("door.0", 0.45, at=(0.15, 0.65))),
+        pulls=(
+            Pull("top drawer", 0.0, 0.9, at=(0.6, 0.75)),
+            Pull("door", 0.0, 0.45, at=(0.15, 0.65)),
+        ),
         pin="body",
         pin_at=(0.8, 0.15),
+    ),
+    "laptop": Example(
+        rig=laptop,
+        seed=0,
+        viewpoint=Viewpoint(azimuth=-28.0, elevation=26.0, angle=28.0, fill=0.8),
+        look=Look("paint.sl", 0.0, 0.3, (0.3, 0.8, 0.5), 0.0, False, 0.2),
+        pulls=(Pull("lid", 0.72, 0.32, at=(0.45, 0.25)),),
+        pin="base",
+        pin_at=(0.55, 0.75),
     ),
 }
 
 
 def build(example: Example, path: Path) -> None:
     """Build the scene and save it, with its textures inside, compressed."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = empty_scene()
     scene.frame_start, scene.frame_end = 1, FRAMES
     scene.render.filepath = "//"
-    rig = build_rig(example.kind, np.random.default_rng(example.seed))
+    rig = example.rig(np.random.default_rng(example.seed))
     set_up(scene, RenderSettings(size=SIZE, oversample=1), example.look)
     scene.display.render_aa = "16"
     parts = {part.name: part for part in rig.parts}
     for pull in example.pulls:
-        _animate(rig, parts[pull.part], pull.share)
+        _animate(rig, parts[pull.part], pull)
     corners = bounds_over_time(scene, [part.object for part in rig.parts], range(1, FRAMES + 1))
     place_camera(scene, corners, example.viewpoint)
     _add_light(scene)
@@ -90,17 +137,17 @@ def build(example: Example, path: Path) -> None:
         tracks = _tracks(scene, parts[pull.part], range(1, FRAMES + 1))
         handles.add_drag(scene, _drag(pull.part, tracks, pull.at))
     handles.add_drag(scene, _drag("pin", _tracks(scene, parts[example.pin], [1, 1]), example.pin_at))
-    _remove_animation(rig)
+    _keep_first_pose(rig)
     scene.puppet_master.active_drag = 0
     scene.puppet_master.still_size = SIZE
     _save(path)
 
 
-def _animate(rig: Rig, part: Part, share: float) -> None:
-    """Let the part go from closed, its state 0, towards the limit farther from there."""
+def _animate(rig: Rig, part: Part, pull: Pull) -> None:
+    """Let the part move as the pull says; closed is state 0, wherever the joint's limits are."""
     assert part.joint is not None
     far = max(part.joint.limits, key=abs)
-    rig.animate(part, (0.0, share * far), (1, FRAMES))
+    rig.animate(part, (pull.begin * far, pull.end * far), (1, FRAMES))
 
 
 def _tracks(scene: bpy.types.Scene, part: Part, times: Sequence[int]) -> Tracks:
@@ -133,8 +180,8 @@ def _point(track: NDArray[np.float32], t: float) -> DragPoint:
     return DragPoint(t, round(x, 4), round(y, 4))
 
 
-def _remove_animation(rig: Rig) -> None:
-    """The example shows the closed object: moving it is the preview's task."""
+def _keep_first_pose(rig: Rig) -> None:
+    """Leave the object as it is at the start, without animation: moving it is the preview's task."""
     bpy.context.scene.frame_set(1)
     for part in rig.parts:
         part.object.animation_data_clear()
@@ -168,7 +215,6 @@ def main() -> None:
     if unknown := set(options.names) - set(EXAMPLES):
         parser.error(f"no example is called {sorted(unknown)[0]!r}; there are {', '.join(EXAMPLES)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    bpy.ops.wm.read_factory_settings(use_empty=True)
     handles.register()
     for name in options.names or EXAMPLES:
         build(EXAMPLES[name], options.out.absolute() / f"{name}.blend")
