@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-
 from puppet_master.backend.protocol import load_drags
 
 EXAMPLES = {"cabinet": ["top drawer", "door", "pin"], "laptop": ["lid", "pin"]}
@@ -33,7 +32,7 @@ def test_the_drags_of_an_example_start_on_its_object(name, repository, tmp_path)
     assert [drag.name for drag in drags] == EXAMPLES[name]
     for drag in drags:
         start, end = drag.points[0], drag.points[-1]
-        assert still[int(start.y * 256), int(start.x * 256), 3] == 255, drag.name
+        assert still[int(start.y * 256), int(start.x * 256), 3] >= 250, drag.name
         moved = np.hypot(end.x - start.x, end.y - start.y)
         assert drag.is_pin if drag.name == "pin" else moved > 0.1
 
