@@ -57,6 +57,7 @@ class DiffusionSettings:
         log_sigma: mean and standard deviation of the log noise level.
         drop_condition: share of samples whose still, embedding and drags are all zeroed, as in the
             unconditional branch of sampling.
+        further_drags: chances, one of them drawn per sample, of each drag beyond a moving part's first.
         still_clips: share of samples in which nothing is asked to move and nothing moves.
         ema_decay: of the weights' moving average, which is what gets published.
         weight_decay: AdamW's.
@@ -69,6 +70,7 @@ class DiffusionSettings:
     log_sigma: tuple[float, float] = (0.9, 1.5)
     drop_condition: float = 0.05
     still_clips: float = 0.06
+    further_drags: tuple[float, ...] = (0.0, 0.25, 0.8)
     ema_decay: float = 0.998
     weight_decay: float = 0.01
     seed: int = 0
@@ -94,7 +96,7 @@ class Batch:
     """Tensors of one step.
 
     Attributes:
-        target: residual to the still's latents, unit variance over moving material, `[B, N, 4, h, w]`.
+        target: residual to the still's latents, of unit variance over clips, `[B, N, 4, h, w]`.
         image_latents: unscaled latents of the still, `[B, 4, h, w]`.
         stills: image encoder's input, `[B, 3, s, s]`.
         drags: `[B, N, K, 4]`.
@@ -150,7 +152,9 @@ class BatchMaker:
         later = self.rng.choice(np.arange(1, length), size=min(frames, length) - 1, replace=False)
         index = np.concatenate([[0], np.sort(later)])
         latents = clip.latents[index].astype(np.float32)
-        paths = draw_drags(clip.points, self.rng, self.slots, more=0.25)[:, index]
+        # From one drag a part, as people give them, to all slots filled, from which following is learned sooner.
+        more = self.rng.choice(self.settings.further_drags)
+        paths = draw_drags(clip.points, self.rng, self.slots, more=more)[:, index]
         if self.rng.random() < self.settings.still_clips or not len(paths):
             # Nothing asked, nothing moves; half the time said with pins.
             latents = np.repeat(latents[:1], len(latents), axis=0)
@@ -168,14 +172,16 @@ class BatchMaker:
 
 
 def residual_scale(clips: list[LatentClip], sample: int = 400) -> float:
-    """Factor that gives the residuals to the still unit standard deviation where something moves."""
+    """Factor that gives the residuals to the still unit standard deviation, as SVD's parametrisation assumes.
+
+    Most of a clip is at rest, so what moves then lies at several standard deviations; with what moves at one,
+    the whole target would be smaller than the noise of the network's own weights while it trains.
+    """
     values = [
         clip.latents[1:].astype(np.float32) - clip.latents[:1].astype(np.float32)
         for clip in clips[:: max(1, len(clips) // sample)]
     ]
-    residual = np.concatenate([value.ravel() for value in values])
-    moving = np.abs(residual) > 0.05 * np.abs(residual).max()
-    return float(1.0 / residual[moving].std())
+    return float(1.0 / np.concatenate([value.ravel() for value in values]).std())
 
 
 def diffusion_loss(

@@ -18,8 +18,8 @@ FRAMES = 14
 STILL_SIZE = 64
 VIEWS = 4
 SLOTS = 8
-STEPS = 8
-SIGMA_RANGE = (0.05, 80.0)
+STEPS = 4
+SIGMA_RANGE = (1.0, 80.0)
 LICENCE = "GPL-3.0-or-later"
 
 VAE = VaeSettings(steps=500, batch=4, learning_rate=4e-4)
@@ -46,8 +46,10 @@ DIFFUSION = DiffusionSettings(
         "patch_size": 8,
         "projection_dim": 64,
     },
+    # High noise only: there the model decides what goes where, and a few steps from 80 to 1 are all it samples.
+    log_sigma=(2.0, 1.2),
     stages=(
-        Stage(steps=4000, batch=8, frames=5, learning_rate=(8e-4, 4e-4)),
-        Stage(steps=150, batch=3, frames=14, learning_rate=(3e-4, 1e-5)),
+        Stage(steps=400, batch=8, frames=5, learning_rate=(8e-4, 8e-4)),
+        Stage(steps=950, batch=8, frames=5, learning_rate=(7e-4, 3e-5)),
     ),
 )
