@@ -87,8 +87,6 @@ def make_preview(order: Order, quiet: bool = False) -> dict[str, Any]:
             still, drags = _render(order, drags, folder.staging, backend, progress)
         _await_backend(backend, progress)
         request = replace(order.request, still_png=still, drags=tuple(drags or ()))
-        if not request.drags:
-            progress.say("no drags: nothing is asked to move")
         frames, result = _generate(backend.client(), request, progress)
         progress.begin("writing")
         total = round(time.monotonic() - begun, 3)

@@ -67,10 +67,6 @@ class StageProgress:
         if not self._moving:
             self._console.print(f"{stage}: {self.seconds[stage]:.1f} s")
 
-    def say(self, line: str) -> None:
-        """A line for the reader, above the bars."""
-        self._console.print(line, markup=False, soft_wrap=True)
-
 
 class _Times(ProgressColumn):
     """Time so far, and the backend's own estimate of the time left."""
