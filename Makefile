@@ -27,5 +27,15 @@ extension: setup  ## the Blender extension as a zip in dist/
 	@mkdir -p dist
 	@$(BIN)/python .venv/lib/python3.11/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py build --output-dir dist
 
+WORK ?= out/model-tiny
+
+model-tiny: setup  ## make the embedded model anew, from rendering to weights: hours on a CPU, goes on where it was stopped
+	@$(BIN)/puppet-master data render --procedural all:2300 --out $(WORK)/clips --size 128 --frames 14 --seed 1 --workers 2
+	@test -d $(WORK)/vae || $(BIN)/puppet-master train vae $(WORK)/clips --out $(WORK)/vae
+	@$(BIN)/puppet-master train latents $(WORK)/clips --vae $(WORK)/vae --out $(WORK)/latents
+	@OMP_NUM_THREADS=1 $(BIN)/accelerate launch --cpu --num_processes 2 --num_machines 1 --mixed_precision no \
+		--dynamo_backend no -m puppet_master.training diffusion $(WORK)/latents --vae $(WORK)/vae --out $(WORK)/run
+	@$(BIN)/puppet-master train publish $(WORK)/run --vae $(WORK)/vae --out backend/models/tiny
+
 clean:  ## remove what these commands made, the environment included
 	rm -rf .venv out dist build *.egg-info

@@ -168,7 +168,7 @@ def train_vae(
 
     Args:
         folders: of clip files.
-        out: where the VAE goes; written every 100 steps and at the end.
+        out: where the VAE goes, once it is trained.
         settings: of the training.
         log: told every 25 steps how it goes.
     """
@@ -196,9 +196,10 @@ def train_vae(
             pace = (time.monotonic() - began) / step
             log(f"vae step {step}/{settings.steps} psnr {psnr:.2f} {pace:.3f} s/step")
             recent.clear()
-        if step % 100 == 0 or step == settings.steps:
-            vae.register_to_config(scaling_factor=_scaling_factor(vae, source))
-            vae.save_pretrained(out)
+    vae.register_to_config(scaling_factor=_scaling_factor(vae, source))
+    staging = out.with_name(f".{out.name}.partial")
+    vae.save_pretrained(staging)
+    staging.rename(out)
     return vae
 
 
