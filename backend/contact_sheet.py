@@ -158,7 +158,7 @@ def _draw_caption(draw: ImageDraw.ImageDraw, width: int, drags: Sequence[Drag], 
     right = width - MARGIN
     left = MARGIN + draw.textlength(caption, font) + 2 * GAP
     for index, drag in reversed(list(enumerate(drags))):
-        name = f"{drag.name} (pin)" if drag.is_pin else drag.name
+        name = f"{drag.name} (pin)" if drag.is_pin and "pin" not in drag.name else drag.name
         needed = draw.textlength(name, font) + 18
         if right - needed < left:
             continue
