@@ -140,7 +140,7 @@ def test_fewer_drags_than_slots_equal_masked_slots():
     unet, inputs = make_unet(), make_inputs()
     masked = unet(**inputs, drag_mask=torch.tensor([[True, True, False]]))
     inputs["drags"] = inputs["drags"][:, :, :2]
-    assert torch.allclose(unet(**inputs), masked, atol=1e-6)
+    assert torch.allclose(unet(**inputs), masked, atol=1e-5)
 
 
 @torch.no_grad()
