@@ -23,12 +23,11 @@ STEPS, FRAMES = 3, 4
 WAIT_S = 20.0
 
 
-@pytest.fixture
-def scene(tmp_path):
+def new_scene(output_folder):
     """The scene of a new file: a cube before a camera, 64 x 48 stills by Workbench; the add-on is enabled."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     assert bpy.ops.preferences.addon_enable(module=ADDON) == {"FINISHED"}
-    bpy.context.preferences.addons[ADDON].preferences.output_folder = str(tmp_path / "previews")
+    bpy.context.preferences.addons[ADDON].preferences.output_folder = str(output_folder)
     bpy.ops.mesh.primitive_cube_add(size=1.0)
     bpy.ops.object.camera_add(location=(0.0, -4.0, 0.0), rotation=(np.pi / 2, 0.0, 0.0))
     scene = bpy.context.scene
@@ -36,7 +35,19 @@ def scene(tmp_path):
     scene.render.engine = "BLENDER_WORKBENCH"
     scene.render.resolution_x, scene.render.resolution_y = 64, 48
     scene.puppet_master.still_size = 64
-    yield scene
+    return scene
+
+
+@pytest.fixture
+def scene(tmp_path):
+    yield new_scene(tmp_path / "previews")
+    bpy.ops.preferences.addon_disable(module=ADDON)
+
+
+@pytest.fixture(scope="module")
+def lasting_scene(tmp_path_factory):
+    """One for a whole file of tests: the backend, which ends with the add-on, need not start for each."""
+    yield new_scene(tmp_path_factory.mktemp("lasting"))
     bpy.ops.preferences.addon_disable(module=ADDON)
 
 
