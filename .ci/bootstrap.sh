@@ -82,12 +82,10 @@ check_space() {
         die 7 "$PWD has $((free_kib / 1024 / 1024)) GiB free; the environment needs $FREE_GIB GiB: make room there"
 }
 
-make_environment() {
-    local python=$1
-    "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
-        die 8 "$python cannot make environments (its venv module is packaged apart)." \
+check_venv() {
+    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
+        die 8 "$1 cannot make environments (its venv module is packaged apart)." \
             "Install it with: sudo apt-get install python3.11-venv"
-    "$python" -m venv --clear "$VENV" || die 7 "cannot make the environment $PWD/$VENV"
 }
 
 # With a terminal, pip shows how far it is; without one, errors alone.
@@ -129,6 +127,7 @@ main() {
     fi
     check_platform
     python=$(find_python)
+    check_venv "$python"
     "$python" .ci/check_system.py || exit $?
     check_space
     rm -f "$STAMP"
@@ -136,7 +135,7 @@ main() {
         say "bringing $VENV up to $LOCK"
     else
         say "installing the locked dependencies into $VENV (2.6 GiB; a few minutes on a fast connection)"
-        make_environment "$python"
+        "$python" -m venv --clear "$VENV" || die 7 "cannot make the environment $PWD/$VENV"
     fi
     install || die 1 "the installation failed (pip says why above); run the same command again to go on"
     echo "$wanted" >"$STAMP"
