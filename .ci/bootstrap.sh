@@ -113,10 +113,10 @@ install_torch() {
 }
 
 install() {
-    install_torch
-    pip --requirement "$LOCK"
     # Built with the locked setuptools: nothing is fetched for it, and it is the same tomorrow.
-    pip --no-deps --no-build-isolation --editable .
+    install_torch &&
+        pip --requirement "$LOCK" &&
+        pip --no-deps --no-build-isolation --editable .
 }
 
 main() {
@@ -129,11 +129,11 @@ main() {
     python=$(find_python)
     check_venv "$python"
     "$python" .ci/check_system.py || exit $?
-    check_space
     rm -f "$STAMP"
     if is_311 "$VENV/bin/python" && "$VENV/bin/python" -m pip --version | grep -qF "$(pwd -P)/"; then
         say "bringing $VENV up to $LOCK"
     else
+        check_space
         say "installing the locked dependencies into $VENV (2.6 GiB; a few minutes on a fast connection)"
         "$python" -m venv --clear "$VENV" || die 7 "cannot make the environment $PWD/$VENV"
     fi

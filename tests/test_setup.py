@@ -61,7 +61,7 @@ def set_up(checkout, machine, **variables):
     environment = {"PATH": str(machine.path), "HOME": str(checkout), **variables}
     return subprocess.run(
         [shutil.which("bash"), str(checkout / ".ci" / "bootstrap.sh")],
-        env=environment, capture_output=True, text=True, timeout=60,
+        env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 
@@ -111,6 +111,14 @@ def test_a_full_disk_is_named_before_the_download(checkout, machine):
     assert done.returncode == 7
     assert "1 GiB free" in done.stderr
     assert not (checkout / ".venv").exists()
+
+
+def test_an_installation_that_fails_is_not_taken_for_done(checkout, machine):
+    offline = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    done = set_up(checkout, machine, PYTHON=os.path.realpath(sys.executable), **offline)
+    assert done.returncode == 1
+    assert "the installation failed" in done.stderr
+    assert (checkout / ".venv").is_dir() and not (checkout / ".venv" / ".installed").exists()
 
 
 def test_missing_libraries_are_named_with_the_command_that_installs_them(repository, monkeypatch, capsys):
