@@ -25,16 +25,16 @@ from .tracking import DEFAULT_TRACKER
 if TYPE_CHECKING:
     from ..backend.pipeline import PreviewPipeline
 
-# measure, unit, decimals, and whether there are columns for the still and for the real frames
+# Measure, label, decimals. Pixels are those of frames whose longer side has 256.
 ROWS = (
     ("psnr", "PSNR (dB)", 2),
     ("ssim", "SSIM", 4),
-    ("psnr_moving", "PSNR, moving pixels (dB)", 2),
+    ("psnr_moving", "PSNR, moving pixels", 2),
     ("ssim_moving", "SSIM, moving pixels", 4),
-    ("psnr_untouched", "PSNR to the still, other pixels (dB)", 2),
-    ("drift_untouched", "drift of other pixels (levels of 255)", 2),
-    ("motion_error", "motion error (px at 256)", 2),
-    ("pin_error", "motion error of pins (px at 256)", 2),
+    ("psnr_untouched", "PSNR to still, the rest", 2),
+    ("drift_untouched", "drift, the rest (of 255)", 2),
+    ("motion_error", "motion error (px)", 2),
+    ("pin_error", "motion error, pins (px)", 2),
     ("motion_gap_closed", "motion gap closed", 3),
 )
 
@@ -136,8 +136,10 @@ def print_report(report: dict[str, Any], console: Console | None = None) -> None
     console = console or Console()
     table = Table(title=f"{report['model']} on {report['clips']} clips")
     for heading in ("", "frozen still", "model", "95 % interval", "real frames"):
-        table.add_column(heading, justify="left" if not heading else "right")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for name, label, decimals in ROWS:
+        if report[name] is None:
+            continue
         interval = report["confidence_95"].get(name)
         table.add_row(
             label,
