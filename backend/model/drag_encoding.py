@@ -81,6 +81,45 @@ def dense_maps(
     return torch.cat(layers, dim=2)
 
 
+def carried_still(
+    image_latents: torch.Tensor,
+    drags: torch.Tensor,
+    valid: torch.Tensor,
+    bandwidths: tuple[float, ...],
+) -> torch.Tensor:
+    """The still as the drags alone would carry it, one version per bandwidth: a hint, not an answer.
+
+    Each place takes the still's latents from where the displacement interpolated around the drags' current
+    places (as in `dense_maps`) says that its content came from. It knows no parts and no occlusion: a door drags
+    its frame along. Which of it to believe, and what to put elsewhere, is what the network learns. Motion fields
+    made of sparse drags carry features this way in MOFA-Video (arXiv 2405.20222).
+
+    Args:
+        image_latents: `[B, C, h, w]`.
+        drags: `[B, N, K, 4]`.
+        valid: `[B, N, K] bool`.
+        bandwidths: Gaussian widths in image sides.
+
+    Returns:
+        Differences to the still, `[B, N, C * len(bandwidths), h, w]`; zero where nothing is carried.
+    """
+    batch, channels, height, width = image_latents.shape
+    frames = drags.shape[1]
+    maps = dense_maps(drags, valid, height, width, bandwidths)
+    here = maps[:, :, -COORDINATE_CHANNELS:]
+    still = image_latents[:, None].expand(batch, frames, channels, height, width)
+    carried = []
+    for index in range(len(bandwidths)):
+        first = (len(bandwidths) + index) * (DENSE_CHANNELS // 2)
+        displacement = maps[:, :, first : first + 2] / DISPLACEMENT_GAIN
+        source = (here - 2 * displacement).permute(0, 1, 3, 4, 2).flatten(0, 1)
+        moved = F.grid_sample(
+            still.flatten(0, 1).float(), source, mode="bilinear", padding_mode="border", align_corners=False
+        )
+        carried.append(moved.unflatten(0, (batch, frames)).to(still.dtype) - still)
+    return torch.cat(carried, dim=2)
+
+
 def map_channels(num_drags: int, bandwidths: tuple[float, ...]) -> int:
     """Number of channels of the drag images for `num_drags` slots."""
     channels = CELL_CHANNELS * num_drags

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .blocks import DragConditioning, DragDownBlock, DragUpBlock, LayerSizes, MidBlock
-from .drag_encoding import cell_maps, dense_maps, map_channels
+from .drag_encoding import carried_still, cell_maps, dense_maps, map_channels
 from .drag_tokens import PositionEmbedding
 
 DragMaps = list[list[torch.Tensor]]
@@ -45,6 +45,8 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
             numbers are all zero, as published; otherwise only a drag that is zero throughout is unused.
         norm_num_groups: groups of every group normalisation; 32 in SVD. A narrow model needs fewer: with one
             channel a group the normalisation after the noise-level embedding would erase it.
+        carry_bandwidths: Gaussian widths of the versions of the still, carried along by the drags, that join the
+            input; none in the published model (see `drag_encoding.carried_still`).
     """
 
     _supports_gradient_checkpointing = True
@@ -68,6 +70,7 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
         attend_unused_drags: bool = False,
         validity_per_frame: bool = False,
         norm_num_groups: int = 32,
+        carry_bandwidths: tuple[float, ...] = (),
     ) -> None:
         super().__init__()
         if len(num_attention_heads) != len(block_out_channels):
@@ -77,7 +80,9 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
             )
         first = block_out_channels[0]
         temb_channels = first * 4
-        self.conv_in = nn.Conv2d(in_channels, first, 3, padding=1)
+        # `in_channels` is noisy latents and still together; each carried still is another half of it.
+        carried = len(carry_bandwidths) * (in_channels - out_channels)
+        self.conv_in = nn.Conv2d(in_channels + carried, first, 3, padding=1)
         self.time_proj = Timesteps(first, True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(first, temb_channels)
         self.position = PositionEmbedding(pos_embed_dim)
@@ -153,16 +158,16 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
         Raises:
             ValueError: more drags than the model has slots.
         """
-        batch, frames, _, height, width = sample.shape
+        height, width = sample.shape[-2:]
         if drag_maps is None:
             drag_maps = self.encode_drags(drags, height, width, drag_mask)
         conditioning = self._conditioning(drags, drag_mask, encoder_hidden_states, sample)
         temb = self._time_embedding(timestep, sample)
-        still = image_latents[:, None].expand(batch, frames, *image_latents.shape[1:])
-        hidden = self.conv_in(torch.cat([sample, still.to(sample.dtype)], dim=2).flatten(0, 1))
+        inputs = [sample, *self._image_inputs(image_latents.to(sample.dtype), drags, drag_mask)]
+        hidden = self.conv_in(torch.cat(inputs, dim=2).flatten(0, 1))
         hidden = self._run_blocks(hidden, temb, drag_maps, conditioning)
         hidden = self.conv_out(F.silu(self.conv_norm_out(hidden)))
-        return hidden.unflatten(0, (batch, frames))
+        return hidden.unflatten(0, sample.shape[:2])
 
     def _run_blocks(
         self, hidden: torch.Tensor, temb: torch.Tensor, drag_maps: DragMaps, conditioning: DragConditioning
@@ -186,6 +191,18 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
             else:
                 hidden = block(hidden, mine, temb, conditioning.no_image_only, size)
         return hidden
+
+    def _image_inputs(
+        self, image_latents: torch.Tensor, drags: torch.Tensor, drag_mask: torch.Tensor | None
+    ) -> list[torch.Tensor]:
+        """What joins the noisy latents: the still in every frame, and the still carried by the drags."""
+        batch, frames = drags.shape[:2]
+        inputs = [image_latents[:, None].expand(batch, frames, *image_latents.shape[1:])]
+        bandwidths = tuple(self.config.carry_bandwidths)
+        if bandwidths:
+            by_frame, _ = self._validity(drags, drag_mask)
+            inputs.append(carried_still(image_latents, drags.float(), by_frame, bandwidths))
+        return inputs
 
     def _time_embedding(self, timestep: torch.Tensor | float, sample: torch.Tensor) -> torch.Tensor:
         """`[B·N, 4C]`: the noise level, the same for all frames of a clip."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from puppet_master.backend.model import DragSpatioTemporalUNet
 from puppet_master.backend.model.attention import Context, all_to_first, spatial_block
-from puppet_master.backend.model.drag_encoding import cell_maps, dense_maps
+from puppet_master.backend.model.drag_encoding import carried_still, cell_maps, dense_maps
 from puppet_master.backend.model.drag_tokens import PositionEmbedding, drag_tokens, token_mlp
 
 SMALL = {
@@ -128,7 +128,7 @@ def test_maps_computed_once_give_the_same_as_maps_computed_inside():
 
 @torch.no_grad()
 def test_a_masked_drag_leaves_no_trace():
-    unet, inputs = make_unet(dense_bandwidths=(0.1,)), make_inputs()
+    unet, inputs = make_unet(dense_bandwidths=(0.1,), carry_bandwidths=(0.2,)), make_inputs()
     mask = torch.tensor([[True, False, True]])
     one = unet(**inputs, drag_mask=mask)
     inputs["drags"][:, :, 1] = 0.77
@@ -180,6 +180,26 @@ def test_dense_maps_show_the_displacement_at_the_start_and_nothing_far_away():
     assert maps[3, 1, 3] > 0.5  # around where it has arrived
 
 
+@torch.no_grad()
+def test_the_carried_still_has_the_content_where_the_drag_brings_it():
+    still = torch.zeros(1, 4, 16, 16)
+    still[:, :, 6:9, 6:9] = 1
+    drags = torch.tensor([[0.46, 0.46, 0.46, 0.46], [0.46, 0.46, 0.71, 0.46]])[None, :, None]
+    carried = carried_still(still, drags, torch.ones(1, 2, 1, dtype=torch.bool), (0.12, 0.3))[0]
+    assert carried.shape == (2, 8, 16, 16)
+    assert carried[0].abs().max() < 1e-5  # nothing has moved in frame 0
+    frame = carried[1, :4] + still[0]
+    assert frame[:, 7, 10:12].min() > 0.9  # a quarter of the image to the right: four cells
+    assert torch.allclose(frame[:, :, :2], still[0, :, :, :2]) and frame[:, 7, 14:].abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_unused_drags_carry_nothing():
+    inputs = make_inputs()
+    nothing = torch.zeros(1, 3, 3, dtype=torch.bool)
+    assert carried_still(inputs["image_latents"], inputs["drags"], nothing, (0.2,)).abs().max() < 1e-5
+
+
 def test_tokens_let_gradients_through_to_the_features():
     hidden = torch.randn(3, 8, 5, 5, requires_grad=True)
     drags = make_inputs()["drags"]
@@ -221,7 +241,7 @@ def test_cuda_agrees_with_the_cpu():
 
 @torch.no_grad()
 def test_it_compiles_as_one_graph_and_gives_the_same():
-    unet, inputs = make_unet(dense_bandwidths=(0.1,)), make_inputs()
+    unet, inputs = make_unet(dense_bandwidths=(0.1,), carry_bandwidths=(0.2,)), make_inputs()
     mask = torch.tensor([[True, True, False]])
     # "eager" traces the whole graph, which is what fullgraph is about, without a C++ compiler.
     compiled = torch.compile(unet, fullgraph=True, backend="eager")
