@@ -146,7 +146,7 @@ class PreviewJob:
             status = self._follow(client, client.submit(self.request))
             self._post(Update(State.FETCHING, 1.0))
             self._fetch(client, status)
-            self._post(Update(State.DONE, 1.0))
+            self._post(Update(State.DONE, 1.0, "; ".join(status["result"]["notes"])))
         except Cancelled:
             self._post(Update(State.CANCELLED))
         except PuppetMasterError as error:
@@ -197,10 +197,10 @@ def _failed(error: PuppetMasterError) -> Update:
 
 
 def _detail(status: dict[str, Any]) -> str:
-    detail = f"step {status['step']} of {status['steps']}" if status["step"] else ""
-    if detail and status["eta_s"] is not None:
-        detail += f", {status['eta_s']:.0f} s left"
-    return detail
+    if status["stage"] != "sampling" or not status["step"]:
+        return status["stage"]
+    left = "" if status["eta_s"] is None else f", {status['eta_s']:.0f} s left"
+    return f"step {status['step']} of {status['steps']}{left}"
 
 
 _current: PreviewJob | None = None

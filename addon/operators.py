@@ -224,6 +224,9 @@ def new_job(scene: Scene) -> jobs.PreviewJob:
                 candidate.puppet_master.result_folder = str(job.folder)
                 candidate.puppet_master.result_frame = frame
                 playback.load_result(candidate, job.folder, frame)
+        if not bpy.app.background:
+            # A timer's doing is no undo step by itself: undoing what came before would take it along.
+            bpy.ops.ed.undo_push(message="Preview")
 
     return jobs.PreviewJob(
         request_of(scene, still.path.read_bytes()),

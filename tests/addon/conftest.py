@@ -58,6 +58,7 @@ class GreyPipeline:
         self.free = threading.Event()
         self.free.set()
         self.fault = None
+        self.notes = ()
 
     def generate(self, request, on_step=None, should_stop=None):
         for index in range(STEPS):
@@ -72,6 +73,7 @@ class GreyPipeline:
             model=request.model, model_hash="0" * 64, drags=request.drags, frames=FRAMES, steps=STEPS,
             guidance=(1.0, 3.0), seed=request.seed, fit=request.fit, background=request.background,
             size=(64, 48), model_size=(64, 64), still_sha256="0" * 64, device="cpu float32", threads=1,
+            notes=self.notes,
         )  # fmt: skip
 
 

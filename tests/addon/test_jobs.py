@@ -60,11 +60,19 @@ def test_a_running_job_says_how_far_it_is(make_job, until, backend):
     job = make_job()
     job.start()
     until(lambda: not job.pump() and job.state is State.RUNNING)
-    assert job.text().startswith("Generating")
+    assert job.text() in ("Generating: loading", "Generating: sampling")
     assert job.progress == 0.0
     backend.pipeline.free.set()
     until(job.pump)
     assert job.text() == "Done"
+
+
+def test_what_the_user_should_know_of_a_result_stands_beside_its_end(make_job, until, backend):
+    backend.pipeline.notes = ("no drags: nothing is asked to move",)
+    job = make_job()
+    job.start()
+    until(job.pump)
+    assert job.text() == "Done: no drags: nothing is asked to move"
 
 
 def test_the_thread_never_changes_the_job_between_pumps(make_job, until, tmp_path):

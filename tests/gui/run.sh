@@ -36,7 +36,7 @@ trap 'kill $xvfb 2>/dev/null || true' EXIT
 export DISPLAY=$display
 for _ in $(seq 100); do xdotool getdisplaygeometry >/dev/null 2>&1 && break; sleep 0.1; done
 
-timeout 500 blender --gpu-backend opengl --window-geometry 0 0 1280 800 --no-window-focus \
+timeout 1800 blender --gpu-backend opengl --window-geometry 0 0 1280 800 --no-window-focus \
     --enable-event-simulate ${4:+"$(realpath "$4")"} -P "$here/preview_in_window.py" >"$out/blender.log" 2>&1 || true
 [ -s "$out/result.json" ] || { tail -20 "$out/blender.log" >&2; echo "gui: no result; see $out/blender.log" >&2; exit 1; }
 cat "$out/result.json"
