@@ -216,6 +216,12 @@ def running() -> bool:
     return _current is not None and not _current.state.final
 
 
+def check_idle() -> None:
+    """Raises `InputError` while a job is under way."""
+    if running():
+        raise InputError("a preview is already running; wait for it or cancel it first")
+
+
 def start(job: PreviewJob) -> None:
     """Start a job and let a timer take in its news; returns at once.
 
@@ -266,8 +272,7 @@ def redraw_panels() -> None:
 
 def _begin(job: PreviewJob) -> None:
     global _current
-    if running():
-        raise InputError("a preview is already running; wait for it or cancel it first")
+    check_idle()
     _current = job
     job.start()
 

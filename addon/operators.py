@@ -106,16 +106,9 @@ class RemoveDrag(Operator):
 class Preview(Operator):
     """Render a still and generate a preview that follows the drags"""
 
+    # Without a poll: Blender keeps a button under the mouse disabled when its poll succeeds again.
     bl_idname = "puppet_master.preview"
     bl_label = "Preview"
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """One preview at a time."""
-        if jobs.running():
-            cls.poll_message_set("A preview is being made; wait for it or cancel it")
-            return False
-        return True
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         """Start the preview and return; a timer shows its progress and loads the result."""
@@ -210,8 +203,10 @@ def new_job(scene: Scene) -> jobs.PreviewJob:
     """A job for a preview of the scene as it is now; its result is shown in the scene when it is done.
 
     Raises:
-        PuppetMasterError: a drag is not valid, no Python is chosen for the backend, or the still fails.
+        PuppetMasterError: a preview is running, a drag is not valid, no Python is chosen for the backend,
+            or the still fails.
     """
+    jobs.check_idle()
     handles.drags_of(scene)  # before the still: a wrong drag must not cost a render
     python = preferences.backend_python()
     still = make_still(scene)

@@ -123,7 +123,7 @@ def _draw_drag(layout: UILayout, context: Context, drag: handles.PuppetDrag) -> 
 
 
 def _draw_job(layout: UILayout, context: Context) -> None:
-    # The button stays in its place, greyed out, while a preview runs: nothing jumps away under the mouse.
+    # The button stays in its place while a preview runs: nothing jumps away under the mouse.
     button = layout.row()
     button.scale_y = 1.4
     button.operator(Preview.bl_idname, icon="PLAY")

@@ -175,11 +175,11 @@ def test_one_preview_runs_at_a_time(make_job, until, backend):
     jobs.start(make_job())
     with pytest.raises(InputError, match="already running"):
         jobs.start(make_job())
-    assert not bpy.ops.puppet_master.preview.poll()
+    with pytest.raises(RuntimeError, match="already running"):
+        bpy.ops.puppet_master.preview()
     bpy.ops.puppet_master.cancel()
     until(lambda: jobs.tick() is None)
     assert jobs.current().state is State.CANCELLED
-    assert bpy.ops.puppet_master.preview.poll()
     assert not bpy.ops.puppet_master.cancel.poll()
 
 
