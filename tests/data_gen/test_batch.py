@@ -91,6 +91,8 @@ def test_an_interrupt_leaves_whole_clips_and_no_worker(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "puppet_master.data_gen", *arguments],
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
+        # Where the tests run as a shell's background job, interrupts are ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("*.npz")) and time.monotonic() < deadline:
