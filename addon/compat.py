@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The few places where Blender 4.2 to 5.2 differ for this add-on."""
+"""The few places where Blender 4.2 to 5.2, and the builds of them, differ for this add-on."""
 
 from __future__ import annotations
 
@@ -12,3 +12,10 @@ EEVEE_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT"})
 def media_type_values(settings: ImageFormatSettings) -> dict[str, str]:
     """From 5.0 on, a still's file format can be chosen only under the media type "IMAGE"."""
     return {"media_type": "IMAGE"} if hasattr(settings, "media_type") else {}
+
+
+def cycles_can_denoise() -> bool:
+    """Whether this build of Cycles has OpenImageDenoise; some distributions' have not and fail without."""
+    import _cycles  # there once the Cycles engine is
+
+    return getattr(_cycles, "with_openimagedenoise", True)

@@ -18,7 +18,7 @@ from bpy.types import Image, RenderSettings, Scene
 
 from ..backend.errors import InputError
 from ..backend.requirements import check_drawing
-from .compat import EEVEE_ENGINES, media_type_values
+from .compat import EEVEE_ENGINES, cycles_can_denoise, media_type_values
 from .files import make_folder, whole
 
 WORKBENCH = "BLENDER_WORKBENCH"
@@ -132,7 +132,8 @@ def _settings_for_still(
     )
     if engine == "CYCLES":
         cycles = scene.cycles
-        yield cycles, {"samples": min(samples, cycles.samples)}
+        denoise = cycles.use_denoising and cycles_can_denoise()
+        yield cycles, {"samples": min(samples, cycles.samples), "use_denoising": denoise}
 
 
 @contextmanager

@@ -21,7 +21,7 @@ PROTOCOL_PART = {
     f"{PACKAGE}.backend.{name}"
     for name in ("client", "errors", "launch", "process", "protocol", "requirements", "wire")
 }
-INSIDE_BLENDER = {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "bmesh", "imbuf"}
+INSIDE_BLENDER = {"_cycles", "bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "bmesh", "imbuf"}
 MODEL_SIDE = {"torch", "diffusers", "transformers", "accelerate", "safetensors"}
 HEAVY = MODEL_SIDE | INSIDE_BLENDER | {"fastapi", "uvicorn", "pydantic", "cv2", "skimage"}
 
