@@ -100,7 +100,12 @@ def publish(model: Conditioned, vae: Autoencoder, info: ModelInfo, out: Path) ->
 
 
 def _half(part: torch.nn.Module) -> torch.nn.Module:
-    twin = type(part).from_config(part.config) if hasattr(part, "from_config") else type(part)(part.config)
+    if hasattr(part, "from_config"):
+        # Where this machine keeps its work is nobody's business.
+        config = {name: value for name, value in part.config.items() if name != "_name_or_path"}
+        twin = type(part).from_config(config)
+    else:
+        twin = type(part)(part.config)
     twin.load_state_dict(part.state_dict())
     return twin.half()
 
