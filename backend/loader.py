@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from . import registry
-from .errors import InputError, RequirementError
+from .errors import RequirementError
 from .protocol import PreviewRequest
 
 if TYPE_CHECKING:
@@ -95,12 +95,7 @@ def check_drags(model: str, count: int) -> None:
         ModelError: there is no such model.
         InputError: it has fewer slots.
     """
-    info = registry.read_info(registry.find_model(model))
-    if count > info.num_drags:
-        raise InputError(
-            f"{count} drags, but model {info.name} has {info.num_drags} slots; "
-            f"remove {count - info.num_drags}"
-        )
+    registry.read_info(registry.find_model(model)).check_drags(count)
 
 
 def _resolve(device: str) -> str:

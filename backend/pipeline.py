@@ -20,7 +20,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from .autoencoder import VAE_CLASSES, Autoencoder, decode, encode
 from .detail import keep_still_detail
-from .errors import Cancelled, InputError, ModelError
+from .errors import Cancelled, ModelError
 from .fitting import Fit, decode_still
 from .model import DragSpatioTemporalUNet
 from .protocol import PreviewRequest, PreviewResult, trajectories
@@ -127,7 +127,7 @@ class PreviewPipeline:
             still = decode_still(request.still_png, request.background)
             fit = Fit.of((still.shape[1], still.shape[0]), (self.info.width, self.info.height), request.fit)
             seen = fit.to_model(still, request.background)
-            conditions = self._conditions(seen, request, fit, settings.frames)
+            conditions = self._conditions(seen, request, fit, settings)
         with _Timed(timings, "sample"):
             latents = self._sample(conditions, settings, on_step, should_stop)
         with _Timed(timings, "decode"):
@@ -135,9 +135,7 @@ class PreviewPipeline:
         return frames, self._result(request, settings, still, timings)
 
     def _settings(self, request: PreviewRequest) -> _Settings:
-        limit, asked = self.info.num_drags, len(request.drags)
-        if asked > limit:
-            raise InputError(f"{asked} drags, but model {self.name} has {limit} slots; remove {asked - limit}")
+        self.info.check_drags(len(request.drags))
         return _Settings(
             frames=request.frames or self.info.frames,
             steps=request.steps or self.info.steps,
@@ -146,26 +144,23 @@ class PreviewPipeline:
         )
 
     def _conditions(
-        self, seen: NDArray[np.uint8], request: PreviewRequest, fit: Fit, frames: int
-    ) -> tuple[_Conditions, _Conditions]:
-        """The conditional and the unconditional branch's inputs."""
+        self, seen: NDArray[np.uint8], request: PreviewRequest, fit: Fit, settings: _Settings
+    ) -> tuple[_Conditions, _Conditions | None]:
+        """The conditional branch's inputs, and the unconditional one's where guidance asks for it."""
         pixels = torch.from_numpy(seen.astype(np.float32)).permute(2, 0, 1)[None].to(self.device) / 127.5 - 1
         image_latents = encode(self.vae, pixels)
         embedding = self.encoder(self._encoder_pixels(pixels)).image_embeds[:, None]
-        paths = fit.points_to_model(trajectories(request.drags, frames))
+        paths = fit.points_to_model(trajectories(request.drags, settings.frames))
         drags, mask = self._drag_tensor(paths)
         height, width = image_latents.shape[-2:]
         maps = self.unet.encode_drags(drags, height, width, mask)
+        conditional = _Conditions(embedding, image_latents, drags, mask, maps)
+        if not settings.guided:
+            return conditional, None
         nothing, no_mask = torch.zeros_like(drags), torch.zeros_like(mask)
-        return (
-            _Conditions(embedding, image_latents, drags, mask, maps),
-            _Conditions(
-                torch.zeros_like(embedding),
-                torch.zeros_like(image_latents),
-                nothing,
-                no_mask,
-                self.unet.encode_drags(nothing, height, width, no_mask),
-            ),
+        no_maps = self.unet.encode_drags(nothing, height, width, no_mask)
+        return conditional, _Conditions(
+            torch.zeros_like(embedding), torch.zeros_like(image_latents), nothing, no_mask, no_maps
         )
 
     def _encoder_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -188,7 +183,7 @@ class PreviewPipeline:
 
     def _sample(
         self,
-        conditions: tuple[_Conditions, _Conditions],
+        conditions: tuple[_Conditions, _Conditions | None],
         settings: _Settings,
         on_step: Callable[[Step], None] | None,
         should_stop: Callable[[], bool] | None,
@@ -196,13 +191,12 @@ class PreviewPipeline:
         """Sampled latents `[N, 4, h, w]`, unscaled."""
         conditional, unconditional = conditions
         ramp = guidance_ramp(*settings.guidance, settings.frames, self.device)
-        guided = settings.guidance != (1.0, 1.0)
 
         def denoise(x: torch.Tensor, sigma: float) -> torch.Tensor:
             if should_stop is not None and should_stop():
                 raise Cancelled("the preview was cancelled")
             estimate = self._denoise(x, sigma, conditional)
-            if guided:
+            if unconditional is not None:
                 plain = self._denoise(x, sigma, unconditional)
                 estimate = plain + ramp * (estimate - plain)
             return estimate
@@ -290,6 +284,11 @@ class _Settings:
     steps: int
     guidance: tuple[float, float]
     seed: int
+
+    @property
+    def guided(self) -> bool:
+        """Whether guidance changes anything."""
+        return self.guidance != (1.0, 1.0)
 
 
 class _Timed:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelError
+from .errors import InputError, ModelError
 
 EMBEDDED = Path(__file__).resolve().parent / "models"
 CARD = "puppet_master.json"
@@ -64,6 +64,13 @@ class ModelInfo:
     latent_pixels: int
     keep_still_detail: bool
     licence: str
+
+    def check_drags(self, count: int) -> None:
+        """Refuse more drags than the model has slots. Raises `InputError` that names both."""
+        if count > self.num_drags:
+            raise InputError(
+                f"{count} drags, but model {self.name} has {self.num_drags} slots; remove {count - self.num_drags}"
+            )
 
 
 def list_models() -> list[ModelInfo]:

@@ -74,16 +74,7 @@ class DragLayers(nn.Module):
             )
             for channels in in_channels
         )
-        self.attentions = nn.ModuleList(
-            DragTransformer(
-                sizes.num_attention_heads,
-                out_channels // sizes.num_attention_heads,
-                in_channels=out_channels,
-                num_layers=sizes.transformer_layers,
-                cross_attention_dim=sizes.cross_attention_dim,
-            )
-            for _ in in_channels
-        )
+        self.attentions = nn.ModuleList(_transformer(out_channels, sizes) for _ in in_channels)
         self.flow_convs = nn.ModuleList(
             DragEmbedding(sizes.map_channels, 2 * out_channels, sizes.embedding_channels)
             for _ in in_channels
@@ -210,17 +201,7 @@ class MidBlock(nn.Module):
             )
             for _ in range(2)
         )
-        self.attentions = nn.ModuleList(
-            [
-                DragTransformer(
-                    sizes.num_attention_heads,
-                    channels // sizes.num_attention_heads,
-                    in_channels=channels,
-                    num_layers=sizes.transformer_layers,
-                    cross_attention_dim=sizes.cross_attention_dim,
-                )
-            ]
-        )
+        self.attentions = nn.ModuleList([_transformer(channels, sizes)])
 
     def forward(
         self, hidden: torch.Tensor, temb: torch.Tensor, conditioning: DragConditioning
@@ -229,3 +210,13 @@ class MidBlock(nn.Module):
         hidden = self.resnets[0](hidden, temb, conditioning.no_image_only)
         hidden = self.attentions[0](hidden, conditioning.context())
         return self.resnets[1](hidden, temb, conditioning.no_image_only)
+
+
+def _transformer(channels: int, sizes: LayerSizes) -> DragTransformer:
+    return DragTransformer(
+        sizes.num_attention_heads,
+        channels // sizes.num_attention_heads,
+        in_channels=channels,
+        num_layers=sizes.transformer_layers,
+        cross_attention_dim=sizes.cross_attention_dim,
+    )

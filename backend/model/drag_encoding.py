@@ -59,26 +59,36 @@ def dense_maps(
     Returns:
         `[B, N, 6 * len(bandwidths) + 2, height, width]` like `drags`.
     """
-    batch, frames = drags.shape[:2]
-    columns = (torch.arange(width, dtype=drags.dtype, device=drags.device) + 0.5) / width
-    rows = (torch.arange(height, dtype=drags.dtype, device=drags.device) + 0.5) / height
-    displacement = (drags[..., 2:] - drags[..., :2]) * DISPLACEMENT_GAIN  # [B, N, K, 2]
-    used = valid.to(drags.dtype)[..., None, None]
     layers = []
     for place in (drags[..., :2], drags[..., 2:]):
-        dx2 = (columns - place[..., 0, None]).square()[..., None, :]
-        dy2 = (rows - place[..., 1, None]).square()[..., :, None]
-        distance2 = dx2 + dy2  # [B, N, K, H, W]
         for bandwidth in bandwidths:
-            kernel = torch.exp(distance2 * (-0.5 / bandwidth**2)) * used
-            density = kernel.sum(dim=2)
-            moved = torch.einsum("bnkhw,bnkc->bnchw", kernel, displacement)
-            layers.append(moved / (density + DENSITY_FLOOR)[:, :, None])
-            layers.append((density / (density + 1.0))[:, :, None])
-    ones = torch.ones(batch, frames, 1, height, width, dtype=drags.dtype, device=drags.device)
-    layers.append(ones * (columns * 2 - 1))
-    layers.append(ones * (rows * 2 - 1)[:, None])
+            layers.extend(_interpolated(drags, valid, place, height, width, bandwidth))
+    x, y = _cell_places(drags, height, width)
+    ones = torch.ones(*drags.shape[:2], 1, height, width, dtype=drags.dtype, device=drags.device)
+    layers.append(ones * (x * 2 - 1))
+    layers.append(ones * (y * 2 - 1)[:, None])
     return torch.cat(layers, dim=2)
+
+
+def _cell_places(like: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Normalised places of a grid's columns `[width]` and rows `[height]`."""
+    columns = (torch.arange(width, dtype=like.dtype, device=like.device) + 0.5) / width
+    rows = (torch.arange(height, dtype=like.dtype, device=like.device) + 0.5) / height
+    return columns, rows
+
+
+def _interpolated(
+    drags: torch.Tensor, valid: torch.Tensor, place: torch.Tensor, height: int, width: int, bandwidth: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Displacements, times the gain, regressed around `place [B, N, K, 2]`: `[B, N, 2, H, W]`; and their density."""
+    columns, rows = _cell_places(drags, height, width)
+    displacement = (drags[..., 2:] - drags[..., :2]) * DISPLACEMENT_GAIN  # [B, N, K, 2]
+    dx2 = (columns - place[..., 0, None]).square()[..., None, :]
+    dy2 = (rows - place[..., 1, None]).square()[..., :, None]
+    kernel = torch.exp((dx2 + dy2) * (-0.5 / bandwidth**2)) * valid.to(drags.dtype)[..., None, None]
+    density = kernel.sum(dim=2)
+    moved = torch.einsum("bnkhw,bnkc->bnchw", kernel, displacement)
+    return moved / (density + DENSITY_FLOOR)[:, :, None], (density / (density + 1.0))[:, :, None]
 
 
 def carried_still(
@@ -105,14 +115,13 @@ def carried_still(
     """
     batch, channels, height, width = image_latents.shape
     frames = drags.shape[1]
-    maps = dense_maps(drags, valid, height, width, bandwidths)
-    here = maps[:, :, -COORDINATE_CHANNELS:]
+    x, y = _cell_places(drags, height, width)
+    here = torch.stack(torch.meshgrid(x * 2 - 1, y * 2 - 1, indexing="xy"))
     still = image_latents[:, None].expand(batch, frames, channels, height, width)
     carried = []
-    for index in range(len(bandwidths)):
-        first = (len(bandwidths) + index) * (DENSE_CHANNELS // 2)
-        displacement = maps[:, :, first : first + 2] / DISPLACEMENT_GAIN
-        source = (here - 2 * displacement).permute(0, 1, 3, 4, 2).flatten(0, 1)
+    for bandwidth in bandwidths:
+        displacement, _ = _interpolated(drags, valid, drags[..., 2:], height, width, bandwidth)
+        source = (here - 2 * (displacement / DISPLACEMENT_GAIN)).permute(0, 1, 3, 4, 2).flatten(0, 1)
         moved = F.grid_sample(
             still.flatten(0, 1).float(), source, mode="bilinear", padding_mode="border", align_corners=False
         )
