@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What moves in the scene: sources of animations, and one of them being played."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import bpy
+
+from .rigs.rig import View
+
+
+@dataclass(frozen=True)
+class Playback:
+    """One animation, made the only active one of the current scene.
+
+    Attributes:
+        scene: the scene it plays in.
+        objects: the objects that are rendered.
+        first: first frame of the animation; may lie between whole frames.
+        last: last frame.
+        fps: frames a second.
+        labels: part id of each object where the source knows them, 0 for what stays; None: find them
+            by how points move.
+        groups: part ids by cause of motion; each gets a drag. Empty: every part for itself.
+        view: from where it is worth looking at.
+        meta: what a clip's metadata say of it.
+    """
+
+    scene: bpy.types.Scene
+    objects: tuple[bpy.types.Object, ...]
+    first: float
+    last: float
+    fps: float = 24.0
+    labels: tuple[int, ...] | None = None
+    groups: Sequence[Sequence[int]] = ()
+    view: View = field(default_factory=View)
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Something with animations, opened in Blender's current file.
+
+    Attributes:
+        meta: format, licence, author, counts: JSON values.
+    """
+
+    meta: dict[str, Any]
+
+    def animations(self) -> list[str]:
+        """Names in the source's own order; two may be equal."""
+        ...
+
+    def play(self, index: int) -> Playback:
+        """Make one animation the only active one.
+
+        Raises:
+            Rejection: it cannot be played: a single pose, nothing to see in it.
+        """
+        ...
