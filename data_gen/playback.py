@@ -11,6 +11,8 @@ import bpy
 
 from .rigs.rig import View
 
+ALL_AROUND = View(azimuth=(-180.0, 180.0), elevation=(-5.0, 45.0))
+
 
 @dataclass(frozen=True)
 class Playback:
@@ -26,6 +28,8 @@ class Playback:
             by how points move.
         groups: part ids by cause of motion; each gets a drag. Empty: every part for itself.
         view: from where it is worth looking at.
+        camera: a camera of its own, which the first view is taken from; None: all views are drawn.
+        lit: it brings its own light, which the views from its own camera keep.
         meta: what a clip's metadata say of it.
     """
 
@@ -36,7 +40,9 @@ class Playback:
     fps: float = 24.0
     labels: tuple[int, ...] | None = None
     groups: Sequence[Sequence[int]] = ()
-    view: View = field(default_factory=View)
+    view: View = ALL_AROUND
+    camera: bpy.types.Object | None = None
+    lit: bool = False
     meta: dict[str, Any] = field(default_factory=dict)
 
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How clips are rendered: plain values that cross process borders without Blender."""
+"""How clips are rendered; kept apart so that the command line knows it without Blender."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-ENGINES = {"workbench": "BLENDER_WORKBENCH", "cycles": "CYCLES"}
+ENGINES = ("workbench", "cycles", "eevee")
 
 
 @dataclass(frozen=True)
@@ -14,13 +16,27 @@ class RenderSettings:
 
     Attributes:
         size: width and height in pixels.
-        engine: a key of `ENGINES`.
+        engine: one of `ENGINES`.
         oversample: Workbench renders at this multiple of the size and the frames are averaged down:
             cheaper and cleaner than its own antialiasing.
-        samples: Cycles' samples a pixel.
+        samples: samples a pixel of Cycles and EEVEE.
+        gpu: whether Cycles renders on the GPU.
     """
 
     size: int = 128
     engine: str = "workbench"
     oversample: int = 2
     samples: int = 8
+    gpu: bool = False
+
+    @classmethod
+    def of(cls, order: Mapping[str, Any]) -> RenderSettings:
+        """From an order's values by name."""
+        return cls(
+            size=order["size"], engine=order["engine"], samples=order["samples"], gpu=order["device"] == "gpu"
+        )
+
+    @property
+    def scale(self) -> int:
+        """How many rendered pixels make up the side of a pixel of the frame."""
+        return self.oversample if self.engine == "workbench" else 1
