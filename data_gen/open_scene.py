@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A .blend as one shot: everything in its scene as it plays, from its own camera and from others.
+"""A .blend as a shot: everything in its scene as it plays, from its own camera and from others.
 
-An animator's scene is taken as it is. What is in it is not normalised, and its lights and world stay. Each of its
-actions alone is what the same file gives as an asset.
+An animator's scene is taken as it is: nothing is chosen, muted or moved. Where timeline markers cut from camera to
+camera, each stretch between two cuts is an animation of its own, so that no clip runs across a cut. Each action
+alone is what the same file gives as an asset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,17 @@ NOT_SURFACES = {"ARMATURE", "CAMERA", "LATTICE", "LIGHT", "LIGHT_PROBE", "SPEAKE
 SIMULATED = {"CLOTH", "DYNAMIC_PAINT", "FLUID", "PARTICLE_SYSTEM", "SOFT_BODY"}
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Frames seen by one camera, or by none."""
+
+    camera: bpy.types.Object | None
+    first: int
+    last: int
+
+
 class OpenScene:
-    """The source of one animation: the scene as it plays over its frame range.
+    """The source of a scene's shot, or of its stretches between cuts.
 
     Attributes:
         meta: the scene's name and what is in it.
@@ -33,6 +44,10 @@ class OpenScene:
     def __init__(self, scene: bpy.types.Scene) -> None:
         self._scene = scene
         self._objects = tuple(_surfaces(bpy.context.view_layer.objects))
+        self._stretches = stretches(scene)
+        self._played = False
+        for marker in scene.timeline_markers:
+            marker.camera = None  # would take the scene's camera back at every change of frame
         self.meta: dict[str, Any] = {
             "format": "blend",
             "scene": scene.name,
@@ -41,8 +56,10 @@ class OpenScene:
         }
 
     def animations(self) -> list[str]:
-        """The scene's name."""
-        return [self._scene.name]
+        """The scene's name, with the camera's where there are cuts."""
+        if len(self._stretches) == 1:
+            return [self._scene.name]
+        return [f"{self._scene.name} {stretch.camera.name}" for stretch in self._stretches if stretch.camera]
 
     def play(self, index: int) -> Playback:
         """The shot, ready to be looked at in any order of frames.
@@ -50,21 +67,47 @@ class OpenScene:
         Raises:
             Rejection: nothing in it can be seen, or its frame range has no length.
         """
-        scene = self._scene
+        scene, stretch = self._scene, self._stretches[index]
         if not self._objects:
             raise Rejection("no mesh", f'nothing in scene "{scene.name}" has a surface that is rendered')
-        if scene.frame_end <= scene.frame_start:
-            raise Rejection("single pose", f'scene "{scene.name}" has the frame {scene.frame_start} alone')
-        if is_simulated(self._objects, scene):
+        if stretch.last <= stretch.first:
+            raise Rejection("single pose", f'"{self.animations()[index]}" is frame {stretch.first} alone')
+        if not self._played and is_simulated(self._objects, scene):
             _play_through(scene)
+        self._played = True
+        flat = stretch.camera is not None and stretch.camera.data.type != "PANO"
         return Playback(
             scene=scene,
             objects=self._objects,
-            first=float(scene.frame_start),
-            last=float(scene.frame_end),
+            first=float(stretch.first),
+            last=float(stretch.last),
             fps=scene.render.fps / scene.render.fps_base,
-            meta={"scene": scene.name, "camera": scene.camera.name if scene.camera else None},
+            camera=stretch.camera if flat else None,
+            lit=_is_lit(scene),
+            meta={"scene": scene.name, "scene_camera": stretch.camera.name if stretch.camera else None},
         )
+
+
+def stretches(scene: bpy.types.Scene) -> list[Stretch]:
+    """The scene's frame range, divided where markers change the camera."""
+    first, last = scene.frame_start, scene.frame_end
+    cuts = sorted((marker for marker in scene.timeline_markers if marker.camera), key=lambda marker: marker.frame)
+    # Before the first cut Blender shows the camera that it cuts to.
+    found = [Stretch(cuts[0].camera if cuts else _camera(scene), first, last)]
+    for marker in cuts:
+        before = found[-1]
+        if marker.frame > last or marker.camera == before.camera:
+            continue
+        found.pop()
+        if marker.frame > before.first:
+            found.append(Stretch(before.camera, before.first, marker.frame - 1))
+        found.append(Stretch(marker.camera, max(marker.frame, first), last))
+    return found
+
+
+def _camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The scene's camera; an object of another kind may serve Blender as one, but has no lens."""
+    return scene.camera if scene.camera is not None and scene.camera.type == "CAMERA" else None
 
 
 def open_scene(path: Path, use_scripts: bool = False) -> OpenScene:
@@ -116,6 +159,13 @@ def _play_through(scene: bpy.types.Scene) -> None:
     """Play every frame once, so that simulations are in their caches."""
     for frame in range(scene.frame_start, scene.frame_end + 1):
         set_time(scene, frame)
+
+
+def _is_lit(scene: bpy.types.Scene) -> bool:
+    """Whether the scene has light of its own: a lamp, or a world that is more than one colour."""
+    lamps = any(item.type == "LIGHT" and not item.hide_render for item in bpy.context.view_layer.objects)
+    tree = scene.world.node_tree if scene.world is not None else None
+    return lamps or (tree is not None and any(link.to_node.type == "BACKGROUND" for link in tree.links))
 
 
 def _surfaces(objects: Iterable[bpy.types.Object]) -> Iterator[bpy.types.Object]:

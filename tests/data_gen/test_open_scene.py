@@ -5,7 +5,7 @@ import bpy
 import numpy as np
 import pytest
 from puppet_master.data_gen.geometry import Geometry
-from puppet_master.data_gen.open_scene import OpenScene, is_simulated, open_scene
+from puppet_master.data_gen.open_scene import OpenScene, is_simulated, open_scene, stretches
 from puppet_master.data_gen.reasons import Damaged, Rejection
 from puppet_master.data_gen.scene import set_time
 
@@ -40,7 +40,8 @@ def test_the_scenes_frame_range_and_rate_are_the_animation(scene, tmp_path):
     assert (playback.first, playback.last) == (11, 40)
     assert playback.fps == pytest.approx(29.97, abs=0.001)
     assert [item.name for item in playback.objects] == ["Cube"]
-    assert playback.meta == {"scene": "shot 7", "camera": "Camera"}
+    assert playback.camera.name == "Camera"
+    assert playback.meta == {"scene": "shot 7", "scene_camera": "Camera"}
 
 
 def test_everything_plays_together(scene, tmp_path):
@@ -97,6 +98,59 @@ def test_keyframes_alone_are_no_simulation(scene):
     item.keyframe_insert("location", frame=1)
     item.modifiers.new("nodes", "NODES")
     assert not is_simulated([item], scene)
+
+
+def camera(name, kind="PERSP"):
+    bpy.ops.object.camera_add()
+    bpy.context.object.name, bpy.context.object.data.type = name, kind
+    return bpy.context.object
+
+
+def test_cuts_between_cameras_make_an_animation_of_each_stretch(scene, tmp_path):
+    cube()
+    wide, close = camera("wide"), camera("close")
+    scene.name, scene.camera = "shot", wide
+    scene.frame_start, scene.frame_end = 10, 60
+    for frame, bound in ((5, wide), (30, close), (50, wide), (90, close)):
+        scene.timeline_markers.new("cut", frame=frame).camera = bound
+    source = open_scene(saved(tmp_path))
+    assert source.animations() == ["shot wide", "shot close", "shot wide"]
+    played = [source.play(index) for index in range(3)]
+    assert [(one.first, one.last, one.camera.name) for one in played] == [
+        (10, 29, "wide"), (30, 49, "close"), (50, 60, "wide"),
+    ]  # fmt: skip
+    scene = bpy.context.scene
+    scene.camera = played[1].camera
+    set_time(scene, 12.0)
+    assert scene.camera == played[1].camera  # no marker takes it back
+
+
+def test_the_only_marker_is_no_cut(scene):
+    close = camera("close")
+    scene.camera = camera("wide")
+    scene.frame_start, scene.frame_end = 1, 20
+    scene.timeline_markers.new("beat", frame=4)
+    scene.timeline_markers.new("cut", frame=8).camera = close
+    scene.frame_set(1)
+    assert scene.camera == close  # so does Blender itself
+    assert [(one.camera.name, one.first, one.last) for one in stretches(scene)] == [("close", 1, 20)]
+
+
+def test_a_panorama_is_no_camera_to_see_clips_from(scene):
+    cube()
+    scene.camera = camera("dome", "PANO")
+    playback = OpenScene(scene).play(0)
+    assert playback.camera is None
+    assert playback.meta["scene_camera"] == "dome"
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_scene_with_a_lamp_brings_its_own_light(scene, hidden):
+    cube()
+    assert not OpenScene(scene).play(0).lit
+    bpy.ops.object.light_add()
+    bpy.context.object.hide_render = hidden
+    assert OpenScene(scene).play(0).lit is not hidden
 
 
 def test_a_collection_instance_belongs_to_the_shot(scene, tmp_path):
