@@ -70,7 +70,7 @@ def render_page(dataset: Dataset, film_bytes: int = FILM_BYTES) -> Html:
         element("style", _file("page.css")),
     ]
     body = [
-        element("header", element("h1", title), _lead(dataset), _settings(dataset.settings)),
+        element("header", element("h1", title), _lead(dataset), _settings(dataset.order)),
         _navigation([part for part in parts if part]),
         element("main", _notes(dataset), parts),
         element("footer", "Made by puppet-master data report from the ledger and the shards beside it."),
@@ -104,14 +104,11 @@ def _lead(dataset: Dataset) -> Html:
     return element("p", parts, "; " if ends else None, " and ".join(ends), ".", class_="lead")
 
 
-def _settings(settings: Mapping[str, Any]) -> Html | None:
+def _settings(order: Mapping[str, Any]) -> Html | None:
     """The run's settings in one line."""
-    plain = settings.get("settings", settings)
-    if not isinstance(plain, dict):
-        return None
     shown = [
         f"{key.replace('_', ' ')} {_plain(value)}"
-        for key, value in plain.items()
+        for key, value in order.items()
         if key not in HIDDEN_SETTINGS and not isinstance(value, dict) and value not in (None, "", [], False)
     ]
     return element("p", " · ".join(shown), class_="settings") if shown else None

@@ -89,6 +89,12 @@ class Dataset:
     notes: list[str] = field(default_factory=list)
     running: bool = False
 
+    @property
+    def order(self) -> Mapping[str, Any]:
+        """The settings that shaped the data, by option."""
+        inner = self.settings.get("settings")
+        return inner if isinstance(inner, dict) else self.settings
+
 
 def read_dataset(folder: Path) -> Dataset:
     """Read a dataset folder, finished or not.

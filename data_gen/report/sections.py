@@ -95,7 +95,7 @@ def feature_charts(dataset: Dataset) -> Html | None:
     if not features:
         return None
     meanings = known_features()
-    limits = limits_of(dataset.settings)
+    limits = limits_of(dataset.order)
     # Those with a threshold first: they decide. Then as the filter lists them.
     place = {name: i for i, name in enumerate(meanings)}
     order = sorted(features, key=lambda name: (not limits.get(name), place.get(name, len(place)), name))
@@ -114,7 +114,14 @@ def feature_charts(dataset: Dataset) -> Html | None:
 def _chart(name: str, meaning: str, accepted: Any, rejected: Any, limits: Sequence[Limit]) -> Html:
     title = element("h3", name.replace("_", " "))
     drawing = histogram(name, accepted, rejected, limits)
-    return element("div", title, element("p", meaning) if meaning else None, drawing, class_="chart")
+    return element("div", title, element("p", _first_clause(meaning), title=meaning), drawing, class_="chart")
+
+
+def _first_clause(text: str) -> str:
+    """What a feature is, without how it is measured."""
+    for stop in (": ", "; ", ". "):
+        text = text.partition(stop)[0]
+    return text
 
 
 def times(dataset: Dataset) -> Html | None:
