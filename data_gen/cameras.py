@@ -11,6 +11,7 @@ from mathutils import Matrix
 from numpy.typing import ArrayLike, NDArray
 
 from .rigs.rig import View
+from .scene import add_to_shot
 
 NEAR, FAR = 0.01, 1000.0  # where the camera begins and ends to see, in the subject's size
 
@@ -89,7 +90,7 @@ def place_camera(scene: bpy.types.Scene, points: ArrayLike, viewpoint: Viewpoint
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = rotation, rotation @ eye
     camera.matrix_world = Matrix(matrix.tolist())
-    scene.collection.objects.link(camera)
+    add_to_shot(scene, camera)
     scene.camera = camera
     return camera
 
@@ -100,7 +101,7 @@ def freeze_camera(scene: bpy.types.Scene, camera: bpy.types.Object) -> bpy.types
     frozen = bpy.data.objects.new("camera", camera.evaluated_get(depsgraph).data.original.copy())
     frozen.data.animation_data_clear()
     frozen.matrix_world = camera.evaluated_get(depsgraph).matrix_world.copy()
-    scene.collection.objects.link(frozen)
+    add_to_shot(scene, frozen)
     scene.camera = frozen
     return frozen
 

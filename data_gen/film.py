@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From something that moves in the scene to a clip: camera, light, tracks, drags, frames."""
+"""From an animation being played to clips: record once, then camera, light, tracks, drags and frames for each view."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,116 +13,195 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..backend.errors import InputError
-from .cameras import place_camera, random_viewpoint
-from .clips import Clip
-from .drags import choose_drags, displacement
-from .render import random_look, render_frames, set_up
-from .rigs.rig import View
-from .scene import bounds_over_time, set_time
+from ..backend.clips import Clip
+from .cameras import Lens, freeze_camera, place_camera, random_viewpoint
+from .drags import Drags, choose_drags
+from .filter.thresholds import decide_view
+from .filter.views import view_features
+from .look import random_look
+from .parts import find_parts
+from .passes import render_passes
+from .playback import Playback
+from .points import SurfacePoints, sample_points
+from .reasons import Rejection
+from .recording import Recording, record
+from .render import render_frames, set_up
+from .scene import clear_shot, set_time
 from .settings import RenderSettings
-from .tracks import Tracks, follow, sample_surface
+from .stopwatch import Stopwatch
+from .tracks import Tracks, follow
 
-ATTEMPTS = 12
-CANDIDATES = 448  # points sampled; those never seen are dropped
-MAX_TRACKS = 256
-MIN_MOTION = 0.05  # of the image's side: how far a point must get to count as a mover
-MIN_MOVERS = 4  # movers that must be visible at the start
-MIN_INSIDE = 0.9  # share of the tracked points that must be inside the first frame
+ATTEMPTS = 8  # viewpoints tried before a view is given up
+CANDIDATES = 2048  # points sampled; those never seen are dropped
+MAX_TRACKS = 512  # of these a clip keeps
 FILL_WHOLE_CLIP = (0.62, 0.95)
 FILL_FIRST_FRAME = (0.5, 0.8)
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What is filmed.
+class Take:
+    """A stretch of an animation, recorded: all that views of it share.
 
     Attributes:
-        parts: mesh objects with their part ids; 0 for what stays.
-        shares: how the tracked points are shared out among `parts`, any positive scale.
-        times: frame numbers of the clip's frames; may lie between whole ones.
-        view: from where to look.
-        groups: part ids by cause of motion; each gets a drag.
+        playback: what plays.
+        recording: where everything is at the clip's frames.
+        points: candidates for tracks.
+        part: part id of each, int16 `[P]`.
+        centre: middle of all it reaches over the clip, in the world.
+        size: its largest extent over the clip, in scene units.
+    """
+
+    playback: Playback
+    recording: Recording
+    points: SurfacePoints
+    part: NDArray[np.int16]
+    centre: NDArray[np.float64]
+    size: float
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A camera in place and what it sees of a take.
+
+    Attributes:
+        lens: the camera, which stays.
+        tracks: of all points that may be tracked.
         meta: what the clip's metadata say of it.
     """
 
-    parts: Sequence[tuple[bpy.types.Object, int]]
-    shares: NDArray[np.float64]
-    times: Sequence[float]
-    view: View
-    groups: Sequence[Sequence[int]] = ()
+    lens: Lens
+    tracks: Tracks
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-def make_clip(
-    name: str, key: Sequence[int], build: Callable[[np.random.Generator], Stage], settings: RenderSettings
-) -> Clip:
-    """Build a stage in the current scene, film and track it.
-
-    A draw whose motion cannot be seen well is thrown away and the next one of the same key tried, so
-    that a key always stands for the same clip.
-
-    Args:
-        name: for messages.
-        key: seeds everything random.
-        build: empties the scene and sets the stage.
-        settings: how frames are rendered.
+def record_take(playback: Playback, times: Sequence[float], rng: np.random.Generator, watch: Stopwatch) -> Take:
+    """Record an animation at the clip's frames and sample the points that may be tracked.
 
     Raises:
-        InputError: no draw of this key is worth rendering, or `build` refuses.
+        Rejection: topology changes, degenerate geometry.
     """
-    fault = ""
-    for attempt in range(ATTEMPTS):
-        rng = np.random.default_rng((*key, attempt))
-        stage = build(rng)
-        look_meta = _set_scene(stage, rng, settings)
-        tracks = _track(stage, rng)
-        drags = choose_drags(tracks, rng, stage.groups)
-        fault = find_fault(tracks, drags)
-        if not fault:
-            frames = render_frames(bpy.context.scene, stage.times, settings)
-            meta = {**stage.meta, **look_meta, "attempt": attempt}
-            return Clip(frames, tracks.xy[drags], tracks.xy, tracks.visible, tracks.part, meta)
-    raise InputError(f"{name}: none of {ATTEMPTS} draws is worth a clip, the last since {fault}; try another seed")
+    with watch("record"):
+        recording = record(playback, times)
+        low, high = recording.bounds()
+        low, high = np.nanmin(low, axis=0), np.nanmax(high, axis=0)
+        size = float((high - low).max())
+        if not np.isfinite(size) or size <= 0:
+            raise Rejection("degenerate geometry", f"an extent of {size:g}")
+    with watch("tracks"):
+        points = sample_points(recording, CANDIDATES, rng)
+        part = find_parts(recording, points, playback)
+    return Take(playback, recording, points, part, (low + high) / 2, size)
 
 
-def _set_scene(stage: Stage, rng: np.random.Generator, settings: RenderSettings) -> dict[str, Any]:
-    """Light and camera; gives what the metadata say of them."""
-    scene = bpy.context.scene
-    look = random_look(rng)
-    set_up(scene, settings, look)
-    corners = bounds_over_time(scene, [item for item, _ in stage.parts], stage.times)
-    # Half of the time the whole clip is framed; else the first frame is, and what opens may leave it.
-    whole = rng.random() < 0.5
-    viewpoint = random_viewpoint(rng, stage.view, FILL_WHOLE_CLIP if whole else FILL_FIRST_FRAME)
-    place_camera(scene, corners if whole else corners[:1], viewpoint)
-    return {
-        "look": look.to_json(), "viewpoint": viewpoint.to_json(), "engine": settings.engine,
+def film_view(
+    take: Take, key: Sequence[int], view: int, views: int, settings: RenderSettings,
+    passes: Sequence[str], watch: Stopwatch,
+) -> Clip:  # fmt: skip
+    """Film and track a take from one camera.
+
+    A viewpoint from which the motion cannot be seen well is thrown away and the next one of the same key
+    tried, so that a key always stands for the same clip.
+
+    Args:
+        take: what is filmed.
+        key: seeds everything random.
+        view: which view, from 0.
+        views: how many there will be.
+        settings: how frames are rendered.
+        passes: further ground truth, see `backend.clips.PASSES`.
+        watch: told how long each stage takes.
+
+    Raises:
+        Rejection: no viewpoint shows the motion, or the frames are blank.
+    """
+    own_camera = view == 0 and take.playback.camera is not None
+    fault = Rejection("invisible", "no viewpoint was tried")
+    for attempt in range(1 if own_camera else ATTEMPTS):
+        rng = np.random.default_rng((*key, view, attempt))
+        with watch("tracks"):
+            shot = _set_up_shot(take, rng, (view, views), settings, own_camera)
+            found = decide_view(view_features(shot.tracks.xy, shot.tracks.visible))
+            chosen = choose_seen(shot.tracks, rng)
+            drags = choose_drags(shot.tracks.take(chosen), rng, take.playback.groups)
+        if found is None and not len(drags.index):
+            found = Rejection("invisible", "no point that moves is seen at the start")
+        if found is not None:
+            fault = found
+            continue
+        with watch("render"):
+            frames = render_frames(take.playback.scene, take.recording.times.tolist(), settings)
+        blank = decide_view(view_features(shot.tracks.xy, shot.tracks.visible, frames))
+        if blank is not None:
+            raise blank
+        with watch("passes"):
+            images = render_passes(passes, take.recording, [shot.lens] * len(frames), settings.size, take.size)
+        return _assemble(take, shot, chosen, drags, frames, images, {"view": view, "attempt": attempt})
+    raise fault
+
+
+def _set_up_shot(
+    take: Take, rng: np.random.Generator, share: tuple[int, int], settings: RenderSettings, own_camera: bool
+) -> Shot:
+    """Light and camera, and the tracks from there."""
+    clear_shot(take.playback.scene)
+    scene, recording = take.playback.scene, take.recording
+    look = None if take.playback.lit else random_look(rng)
+    if own_camera:
+        set_time(scene, float(recording.times[0]))
+        freeze_camera(scene, take.playback.camera)
+        meta: dict[str, Any] = {"viewpoint": None}
+    else:
+        # Half of the time the whole clip is framed; else the first frame is, and what opens may leave it.
+        whole = rng.random() < 0.5
+        fill = FILL_WHOLE_CLIP if whole else FILL_FIRST_FRAME
+        viewpoint = random_viewpoint(rng, take.playback.view, fill, share)
+        place_camera(scene, _outline(recording, whole), viewpoint)
+        meta = {"viewpoint": viewpoint.to_json()}
+    set_up(scene, settings, look, take.size)
+    bpy.context.view_layer.update()
+    lens = Lens.of(scene, bpy.context.evaluated_depsgraph_get())
+    tracks = follow(take.points, recording, [lens] * len(recording), take.part)
+    return Shot(lens, tracks, {**meta, "look": look and look.to_json(), "engine": settings.engine})
+
+
+def _outline(recording: Recording, whole: bool) -> NDArray[np.float64]:
+    """Points that a frame must hold to hold everything: some thousand vertices, of all moments or the first."""
+    positions = recording.positions if whole else recording.positions[:1]
+    step = max(1, positions.shape[1] // 2000)
+    corners = [positions[:, ::step].reshape(-1, 3)]
+    for axis in range(3):  # the outermost whatever the step
+        for find in (np.argmin, np.argmax):
+            corners.append(np.stack([moment[find(moment[:, axis])] for moment in positions]))
+    return np.concatenate(corners).astype(np.float64)
+
+
+def choose_seen(tracks: Tracks, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Which points a clip keeps: a random choice of those that are seen at some time, in their order."""
+    seen = np.flatnonzero(tracks.visible.any(1))
+    return np.sort(rng.permutation(seen)[:MAX_TRACKS])
+
+
+def _assemble(
+    take: Take, shot: Shot, chosen: NDArray[np.intp], drags: Drags, frames: NDArray[np.uint8],
+    passes: dict[str, NDArray[np.generic]], numbers: dict[str, int],
+) -> Clip:  # fmt: skip
+    playback, times, tracks = take.playback, take.recording.times, shot.tracks.take(chosen)
+    step = float(times[1] - times[0])
+    meta = {
+        **playback.meta, **numbers, **shot.meta,
+        "camera": {"intrinsics": shot.lens.intrinsics.tolist(), "pose": shot.lens.pose.tolist()},
+        "times": [float(times[0]), float(times[-1])], "fps": playback.fps / step,
+        "centre": take.centre.tolist(), "size": take.size,
         "blender": bpy.app.version_string, "version": __version__,
     }  # fmt: skip
+    extra = {
+        "drags_straight": drags.straight, "drag_tracks": drags.index.astype(np.int32),
+        "points_3d": ((tracks.world - take.centre) / take.size).astype(np.float32),
+    }  # fmt: skip
+    return Clip(frames, drags.smooth, tracks.xy, tracks.visible, tracks.part, meta, extra, passes)
 
 
-def _track(stage: Stage, rng: np.random.Generator) -> Tracks:
-    """Tracks of the sampled points that are seen at some time."""
-    scene = bpy.context.scene
-    set_time(scene, stage.times[0])
-    depsgraph = bpy.context.evaluated_depsgraph_get()
-    points = sample_surface(stage.parts, stage.shares, CANDIDATES, rng, depsgraph)
-    tracks = follow(points, scene, stage.times)
-    seen = np.flatnonzero(tracks.visible.any(1))
-    # Points come sorted by part: keep a random choice of the seen ones, not the first parts' alone.
-    seen = np.sort(rng.permutation(seen)[:MAX_TRACKS])
-    return Tracks(tracks.xy[seen], tracks.visible[seen], tracks.part[seen])
+def key_of(seed: int, name: str, animation: int) -> tuple[int, int, int]:
+    """What seeds an animation of an asset."""
+    return seed, zlib.crc32(name.encode()), animation
 
-
-def find_fault(tracks: Tracks, drags: NDArray[np.intp]) -> str:
-    """Why a tracked stage is not worth rendering, or nothing."""
-    movers = tracks.visible[:, 0] & (displacement(tracks.xy) >= MIN_MOTION)
-    if movers.sum() < MIN_MOVERS:
-        return f"only {int(movers.sum())} of the points seen at the start move"
-    if not len(drags):
-        return "no point can be dragged"
-    inside = ((tracks.xy[:, 0] > 0) & (tracks.xy[:, 0] < 1)).all(1).mean()
-    if inside < MIN_INSIDE:
-        return f"only {inside:.0%} of the object are inside the first frame"
-    return ""

@@ -10,10 +10,12 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
+from .scene import add_to_shot, shot_world
+
 # Blender's studio lights, each with the exposure in stops that makes a white surface about white in it.
 STUDIO_LIGHTS = {"Default": 1.3, "studio.sl": 0.9, "outdoor.sl": 0.7, "paint.sl": 0.4, "basic.sl": 1.4}
-SUN, FILL = 2.0, 0.7  # strengths that with the world's light leave a white surface just white
-WORLD = 0.55
+# Strengths that together leave a white surface just white: a sun's light is spread over pi.
+SUN, FILL, WORLD = 1.4, 0.6, 0.45
 CAVITY_REACH = 0.1  # of the subject's size: how far Workbench looks for grooves
 
 
@@ -90,12 +92,12 @@ def light_workbench(scene: bpy.types.Scene, look: Look, size: float) -> None:
 def light_path_traced(scene: bpy.types.Scene, look: Look) -> None:
     """Light a scene for Cycles and EEVEE: an even world and two suns, which do not mind the subject's size."""
     scene.view_settings.exposure = look.exposure - STUDIO_LIGHTS.get(look.light, -0.3)  # of our own light: none
-    world = bpy.data.worlds.new("world")
-    world.use_nodes = True
+    world = shot_world(scene)
+    if world.node_tree is None:  # until Blender 5.0
+        world.use_nodes = True
     background = next(node for node in world.node_tree.nodes if node.type == "BACKGROUND")
     background.inputs["Color"].default_value = (1.0, 1.0, 1.0, 1.0)
     background.inputs["Strength"].default_value = WORLD
-    scene.world = world
     x, y, z = look.sun
     towards = Vector((x, -z, y))  # from Workbench's axes to the world's
     around = Vector((np.cos(look.turn), np.sin(look.turn), 0.4))
@@ -110,7 +112,7 @@ def _sun(
     sun = bpy.data.objects.new(name, bpy.data.lights.new(name, "SUN"))
     sun.data.energy, sun.data.color, sun.data.angle = strength, color, angle
     sun.rotation_euler = towards.to_track_quat("Z", "Y").to_euler()
-    scene.collection.objects.link(sun)
+    add_to_shot(scene, sun)
 
 
 def _tint(warmth: float) -> tuple[float, float, float]:

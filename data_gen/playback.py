@@ -29,7 +29,7 @@ class Playback:
         groups: part ids by cause of motion; each gets a drag. Empty: every part for itself.
         view: from where it is worth looking at.
         camera: a camera of its own, which the first view is taken from; None: all views are drawn.
-        lit: it brings its own light, which the views from its own camera keep.
+        lit: it brings its own light, which stays.
         meta: what a clip's metadata say of it.
     """
 

@@ -1,48 +1,62 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clips of procedural rigs: everything about one follows from its kind and seed."""
+"""Procedural rigs as sources: everything about one follows from its kind and seed."""
 
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 
-from . import film
-from .clips import Clip
-from .film import Stage
 from .motion import apply_moves, choose_moves, moved_groups
+from .playback import Playback
 from .rigs import build_rig
 from .scene import empty_scene
-from .settings import RenderSettings
 
 
-def make_procedural_clip(kind: str, seed: int, frames: int, settings: RenderSettings) -> Clip:
-    """Build, animate, film and track a procedural rig.
+class RigSource:
+    """A rig with one to three of its joints moving: one animation, as long as a clip.
 
-    Raises:
-        InputError: no such kind, or no draw of this seed is worth rendering.
+    Attributes:
+        meta: kind, seed, parts and moves.
     """
 
-    def build(rng: np.random.Generator) -> Stage:
-        return stage_rig(kind, seed, frames, rng)
+    def __init__(self, kind: str, seed: int, frames: int, attempt: int = 0) -> None:
+        """Build it in the emptied scene.
 
-    return film.make_clip(f"{kind} with seed {seed}", (seed, zlib.crc32(kind.encode())), build, settings)
+        Args:
+            kind: a key of `rigs.BUILDERS`.
+            seed: with `attempt` decides everything random.
+            frames: length of the animation, from frame 1.
+            attempt: another draw of the same seed.
 
+        Raises:
+            InputError: no such kind.
+        """
+        rng = np.random.default_rng((seed, zlib.crc32(kind.encode()), attempt))
+        self._scene = empty_scene()
+        self._scene.frame_start, self._scene.frame_end = 1, frames
+        self._rig = build_rig(kind, rng)
+        self._moves = choose_moves(self._rig, rng)
+        apply_moves(self._rig, self._moves, frames)
+        self.meta: dict[str, Any] = {
+            "kind": kind, "seed": seed, "parts": [part.name for part in self._rig.parts],
+            "moves": [move.to_json() for move in self._moves],
+        }  # fmt: skip
 
-def stage_rig(kind: str, seed: int, frames: int, rng: np.random.Generator) -> Stage:
-    """A rig of a kind, one to three of its joints moving over frames 1 to `frames`."""
-    scene = empty_scene()
-    scene.frame_start, scene.frame_end = 1, frames
-    rig = build_rig(kind, rng)
-    moves = choose_moves(rig, rng)
-    apply_moves(rig, moves, frames)
-    movable = {part for joint in rig.joints for part in rig.subtree(joint)}
-    fixed = len(rig.parts) - len(movable)
-    # Half of the points on what can move, however small it is beside the body.
-    shares = np.array([1 / len(movable) if part in movable else 1 / fixed for part in rig.parts])
-    meta = {
-        "kind": kind, "seed": seed, "parts": [part.name for part in rig.parts],
-        "moves": [move.to_json() for move in moves],
-    }  # fmt: skip
-    parts = [(part.object, part.id) for part in rig.parts]
-    return Stage(parts, shares, range(1, frames + 1), rig.view, moved_groups(rig, moves), meta)
+    def animations(self) -> list[str]:
+        """The names of the parts that move, as one animation."""
+        return [" + ".join(move.part.name for move in self._moves)]
+
+    def play(self, index: int) -> Playback:
+        """The rig as it moves."""
+        return Playback(
+            scene=self._scene,
+            objects=tuple(part.object for part in self._rig.parts),
+            first=1.0,
+            last=float(self._scene.frame_end),
+            labels=tuple(part.id for part in self._rig.parts),
+            groups=moved_groups(self._rig, self._moves),
+            view=self._rig.view,
+            meta=dict(self.meta),
+        )
