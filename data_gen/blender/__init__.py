@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training clips from inside Blender: the panel "Training Clips" and `blender --command puppet_master data`.
+
+It stands here and not in the add-on's room so that the two rooms stay independent of one another: the add-on knows
+nothing of training data, this knows nothing of previews, and the extension's door registers both. Importing this
+package does not import bpy.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+_registered = False
+
+
+def register() -> None:
+    """Register the command, the settings, the operators and the panel; does nothing when already registered."""
+    global _registered
+    if _registered:
+        return
+    for module in _modules():
+        module.register()
+    _registered = True
+
+
+def unregister() -> None:
+    """Undo `register`: stop a running process, remove classes, properties and the command."""
+    global _registered
+    if not _registered:
+        return
+    for module in reversed(_modules()):
+        module.unregister()
+    _registered = False
+
+
+def _modules() -> list[ModuleType]:
+    """The modules that register something, each after those it builds on."""
+    from . import command, operators, panel, runs, settings
+
+    return [settings, runs, operators, panel, command]
