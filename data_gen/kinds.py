@@ -79,6 +79,16 @@ def plan_assets(assets: Sequence[Path], count: int, seed: int, folder: Path) -> 
     return units
 
 
+def drawn_rigs(order: str, seed: int) -> list[tuple[str, int]]:
+    """Kind and seed of each rig that an order "KIND:COUNT" stands for.
+
+    Rig i of seed S has seed S·10⁶ + i, so different seeds share none, and a longer order begins with the
+    rigs of a shorter one.
+    """
+    kind, count = parse_order(order)
+    return [(draw_kind(own) if kind == "all" else kind, own) for own in clip_seeds(seed, count)]
+
+
 def clip_seeds(seed: int, count: int) -> range:
     """The seeds of a run's clips."""
     return range(seed * SEED_STRIDE, seed * SEED_STRIDE + count)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several slots on this machine, or none at all: the same work in the process that asks for it. stdlib only."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import subprocess
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..backend.errors import InputError, PuppetMasterError
+from .ledger import STDERR_KEPT, Line
+from .packing import commit
+from .slot import Event, Limits, Outcome, Program, Slot
+from .worker import versions
+
+Task = dict[str, Any]
+MakeUnit = Callable[[Task, Callable[[Event], None]], list[Line]]
+
+
+class Pool(Protocol):
+    """Where units are made."""
+
+    def results(self, tasks: Iterable[Task], on_event: Callable[[Event], None]) -> Iterator[Outcome]:
+        """Work on the tasks, beginning with the first; give each outcome as it comes, in any order.
+
+        Closing the iterator ends the work: what is at hand is given up.
+        """
+        ...
+
+
+class LocalPool:
+    """Slots side by side on this machine."""
+
+    def __init__(self, program: Program, limits: Limits, workers: int, device: str = "cpu") -> None:
+        """
+        Args:
+            program: how a slot's process starts.
+            limits: of a unit.
+            workers: number of slots.
+            device: "gpu" shares the machine's graphics cards among them.
+        """
+        cards = graphics_cards() if device == "gpu" else ()
+        self._slots = [Slot(_on_card(program, cards, number), limits) for number in range(workers)]
+
+    def results(self, tasks: Iterable[Task], on_event: Callable[[Event], None]) -> Iterator[Outcome]:
+        """See `Pool.results`; `on_event` is called in the caller's thread."""
+        waiting = _Shared(tasks)
+        news: queue.Queue[Event | Outcome | Exception | None] = queue.Queue()
+        threads = [threading.Thread(target=_serve, args=(slot, waiting, news), daemon=True) for slot in self._slots]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in threads:
+                while (item := news.get()) is not None:
+                    if isinstance(item, Outcome):
+                        yield item
+                    elif isinstance(item, Exception):
+                        raise item
+                    else:
+                        on_event(item)
+        finally:
+            waiting.end()
+            for slot in self._slots:
+                slot.interrupt()
+            for thread in threads:
+                thread.join()
+
+
+def _serve(slot: Slot, waiting: _Shared, news: queue.Queue[Event | Outcome | Exception | None]) -> None:
+    """A thread's life: its slot's process must be started, used and ended by one and the same thread."""
+    try:
+        for task in waiting:
+            key = task["key"]
+            news.put(slot.work(task, lambda event, key=key: news.put({**event, "key": key})))
+    except Exception as error:  # noqa: BLE001 - raised anew in the thread that asked for the work
+        news.put(error)
+    finally:
+        slot.close()
+        news.put(None)
+
+
+class _Shared:
+    """Tasks that several threads take from."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = iter(tasks)
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def __iter__(self) -> _Shared:
+        return self
+
+    def __next__(self) -> Task:
+        with self._lock:
+            if self._ended:
+                raise StopIteration
+            return next(self._tasks)
+
+    def end(self) -> None:
+        """Give out no more."""
+        self._ended = True
+
+
+class HerePool:
+    """The work in this very process, one unit after another: for the scene that is open in Blender."""
+
+    def __init__(self, make_unit: MakeUnit) -> None:
+        self._make_unit = make_unit
+
+    def results(self, tasks: Iterable[Task], on_event: Callable[[Event], None]) -> Iterator[Outcome]:
+        """See `Pool.results`."""
+        for task in tasks:
+            try:
+                lines = self._make_unit(task, lambda event, key=task["key"]: on_event({**event, "key": key}))
+                commit(Path(task["out"]), task["key"], lines, versions())
+            except PuppetMasterError as error:
+                yield Outcome(task["key"], stop=(error.kind, str(error)))
+            except Exception as error:  # noqa: BLE001 - the ledger keeps it; the others are still made
+                trace = traceback.format_exc()[-STDERR_KEPT:]
+                yield Outcome(task["key"], "crashed", f"{type(error).__name__}: {error}", trace)
+            else:
+                yield Outcome(task["key"])
+
+
+def graphics_cards() -> tuple[str, ...]:
+    """What CUDA calls the graphics cards this process may use; none where there is no NVIDIA driver.
+
+    Raises:
+        InputError: CUDA_VISIBLE_DEVICES allows none.
+    """
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        if cards := tuple(card.strip() for card in allowed.split(",") if card.strip()):
+            return cards
+        raise InputError("--device gpu: CUDA_VISIBLE_DEVICES is empty, so no graphics card may be used; unset it")
+    if (program := shutil.which("nvidia-smi")) is None:
+        return ()
+    query = [program, "--query-gpu=index", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False)
+    return tuple(done.stdout.split()) if done.returncode == 0 else ()
+
+
+def _on_card(program: Program, cards: tuple[str, ...], number: int) -> Program:
+    """The program confined to its slot's card; without NVIDIA's driver Cycles finds its device itself."""
+    if not cards:
+        return program
+    return replace(program, environment={**program.environment, "CUDA_VISIBLE_DEVICES": cards[number % len(cards)]})
