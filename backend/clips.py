@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -38,6 +39,12 @@ PASSES: dict[str, tuple[str, type[np.generic], int]] = {
     "part": ("partid.png", np.uint8, 0),
     "normal": ("normal.png", np.uint8, 3),
 }
+
+# All that numpy, zipfile and Pillow have been seen to raise for damaged bytes, headers above all.
+DAMAGE = (
+    OSError, ValueError, KeyError, IndexError, EOFError, SyntaxError, TypeError, RuntimeError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def decode_clip(name: str, members: Mapping[str, bytes]) -> Clip:
             if ending in members
         }
         clip = Clip(decode_strip(members[FRAMES], count), **known, meta=meta, extra=arrays, passes=passes)
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise InputError(f"clip {name} cannot be read: {error}; render it again") from error
     check_clip(name, clip)
     return clip

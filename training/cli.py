@@ -18,7 +18,7 @@ evaluate = typer.Typer(add_completion=False)
 @evaluate.command()
 def run_evaluation(
     clips_dir: Annotated[
-        Path, typer.Argument(metavar="CLIPS_DIR", help="Folder of clips, .npz files with frames and drags.")
+        Path, typer.Argument(metavar="CLIPS_DIR", help="Folder of shards, or of .npz files with frames and drags.")
     ],
     model: Annotated[str, typer.Option(help="Name or folder of the model.")] = "tiny",
     limit: Annotated[int | None, typer.Option(min=1, help="Measure the first so many clips only.")] = None,

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading clip files: `.npz` with `frames` (uint8) and `drags` (float32), pickles refused."""
+"""Clips as a model is measured on them: real frames and the drags that say where points go.
+
+They come from the shards that data generation writes, or from `.npz` files, which other benchmarks use.
+"""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend.clips import DAMAGE
 from ..backend.errors import InputError
 from ..backend.protocol import MAX_FRAMES
+from ..backend.shards import CLIPS
+from .dataset import RenderedClips
 from .metrics import composite
 
 # Distances are given in pixels of frames whose longer side has this many.
@@ -24,11 +30,11 @@ SMALLEST_SIDE = 16
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A real clip.
+class RealClip:
+    """A clip to measure on.
 
     Attributes:
-        name: the file's name without its ending.
+        name: the clip's name; of an `.npz`, the file's without its ending.
         frames: uint8 RGB `[N, H, W, 3]`, transparent ones put on white; frame 0 is the still.
         drags: float32 `[K, N, 2]`, normalised; may be empty.
     """
@@ -66,22 +72,38 @@ class Clip:
         return np.array([width, height]) * (MEASURING_SIZE / max(width, height))
 
 
-def list_clips(folder: Path, limit: int | None = None) -> list[Path]:
-    """The clip files of `folder` in the order of their names, the first `limit` of them.
+def read_clips(folder: Path, limit: int | None = None) -> Iterator[RealClip]:
+    """The clips of `folder`, one after the other: those in its shards, or else its `.npz` files by name.
+
+    Args:
+        folder: of shards (`clips-*.tar`) or of `.npz` files with `frames` and `drags`.
+        limit: the first so many only; None: all.
 
     Raises:
-        InputError: no such folder, or no `.npz` in it.
+        InputError: no such folder, no clips in it, or one that cannot be used; the message names it.
     """
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; give the folder that holds the clips (.npz)")
-    found = sorted(folder.glob("*.npz"))
-    if not found:
-        raise InputError(f"the folder {folder} holds no clips; a clip is a .npz file with frames and drags")
-    return found[:limit]
+        raise InputError(f"there is no folder {folder}; give the folder that holds the clips")
+    if any(folder.glob(f"{CLIPS}-*.tar")):
+        found = _read_shards(folder)
+    elif files := sorted(folder.glob("*.npz")):
+        found = map(read_npz, files)
+    else:
+        raise InputError(
+            f"the folder {folder} holds no clips; they are shards ({CLIPS}-*.tar), or .npz files with frames and drags"
+        )
+    return islice(found, limit)
 
 
-def load_clip(path: Path) -> Clip:
-    """Read a clip file.
+def _read_shards(folder: Path) -> Iterator[RealClip]:
+    clips = RenderedClips([folder])
+    for index, name in enumerate(clips.names):
+        clip = clips.load(index)
+        yield _checked(f"{name} in {folder}", name, clip.frames, clip.drags)
+
+
+def read_npz(path: Path) -> RealClip:
+    """Read a clip from an `.npz` of its own; other arrays than `frames` and `drags` are ignored.
 
     Raises:
         InputError: unreadable, pickled, without the arrays, or arrays of a wrong type, shape or value;
@@ -96,14 +118,18 @@ def load_clip(path: Path) -> Clip:
             if missing:
                 raise InputError(f"clip {path} has no array {' and none '.join(missing)}")
             frames, drags = archive["frames"], archive["drags"]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise InputError(f"cannot read clip {path}: {_one_line(error)}") from error
+    return _checked(str(path), path.stem, frames, drags)
+
+
+def _checked(where: str, name: str, frames: NDArray[np.generic], drags: NDArray[np.generic]) -> RealClip:
     try:
         _check_frames(frames)
         _check_drags(drags, len(frames))
     except InputError as error:
-        raise InputError(f"clip {path}: {error}") from error
-    return Clip(path.stem, composite(frames), drags.astype(np.float32))
+        raise InputError(f"clip {where}: {error}") from error
+    return RealClip(name, composite(frames), drags.astype(np.float32))
 
 
 def _check_frames(frames: NDArray[np.generic]) -> None:

@@ -3,60 +3,63 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend.clips import Clip
 from ..backend.errors import InputError
+from ..backend.shards import ShardFolder
+
+
+class RenderedClips:
+    """The clips of dataset folders, one folder after the other, each read when it is asked for.
+
+    Attributes:
+        names: the clips' names; folders may share some.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """Find the clips of `folders`.
+
+        Raises:
+            InputError: a folder has no shards, or a damaged one, or none of them holds a clip.
+        """
+        datasets = [ShardFolder(folder) for folder in folders]
+        self._places = [(dataset, index) for dataset in datasets for index in range(len(dataset))]
+        self.names = [name for dataset in datasets for name in dataset.names]
+        if not self.names:
+            raise InputError(f"the shards in {', '.join(map(str, folders))} hold no clips; render some more")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def load(self, index: int) -> Clip:
+        """Read a clip.
+
+        Raises:
+            InputError: it is damaged; the message names clip and shard.
+        """
+        dataset, place = self._places[index]
+        return dataset.load(place)
 
 
 @dataclass(frozen=True)
-class TrainingClip:
-    """A clip file's arrays.
+class TrackedPoints:
+    """Points of a clip's surfaces where a view shows them.
 
     Attributes:
-        frames: uint8 `[N, H, W, 4]`, straight alpha.
         tracks: float32 `[P, N, 2]`, normalised image coordinates.
         visible: bool `[P, N]`.
         part: int16 `[P]`, 0 for the static body.
     """
 
-    frames: NDArray[np.uint8]
     tracks: NDArray[np.float32]
     visible: NDArray[np.bool_]
     part: NDArray[np.int16]
-
-
-def clip_files(folder: Path) -> list[Path]:
-    """The clip files of a folder, sorted by name.
-
-    Raises:
-        InputError: there are none.
-    """
-    files = sorted(folder.glob("*.npz"))
-    if not files:
-        raise InputError(f"no clips (*.npz) in {folder}; render some with `puppet-master data render`")
-    return files
-
-
-def load_clip(path: Path) -> TrainingClip:
-    """Read a rendered clip.
-
-    Raises:
-        InputError: it is damaged or holds no tracks.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            clip = TrainingClip(stored["frames"], stored["tracks"], stored["visible"], stored["part"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"clip {path} cannot be used for training: {error}; render it again") from error
-    if clip.frames.ndim != 4 or clip.frames.shape[-1] != 4:
-        raise InputError(f"clip {path}: frames are {clip.frames.shape}, not [N, H, W, 4]")
-    return clip
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class View:
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
-def random_view(clip: TrainingClip, rng: np.random.Generator) -> View:
+def random_view(clip: Clip, rng: np.random.Generator) -> View:
     """Draw a view; the window is centred on the object and mostly magnifies it."""
     alpha = clip.frames[..., 3].max(axis=0) > 0
     rows, columns = np.nonzero(alpha)
@@ -107,34 +110,28 @@ def random_view(clip: TrainingClip, rng: np.random.Generator) -> View:
     )
 
 
-def apply_view(clip: TrainingClip, view: View, size: int) -> tuple[NDArray[np.float32], TrainingClip]:
+def apply_view(clip: Clip, view: View, size: int) -> tuple[NDArray[np.float32], TrackedPoints]:
     """Show a clip through a view.
 
     Returns:
-        frames float32 `[N, size, size, 3]` in [-1, 1], and the clip with its points moved along. Points
-        that leave the window are no longer visible.
+        frames float32 `[N, size, size, 3]` in [-1, 1], and the clip's points moved along. Points that leave
+        the window are no longer visible.
     """
-    if view.reverse:
-        clip = replace(
-            clip,
-            frames=clip.frames[::-1],
-            tracks=clip.tracks[:, ::-1],
-            visible=clip.visible[:, ::-1],
-        )
-    rgba = clip.frames.astype(np.float32) / 255.0
+    order = slice(None, None, -1 if view.reverse else 1)
+    rgba = clip.frames[order].astype(np.float32) / 255.0
     colour = np.clip(rgba[..., list(view.channels)] * np.array(view.gain, dtype=np.float32), 0, 1)
     alpha = rgba[..., 3:]
     # Premultiplied while resampling, so that hidden colours do not bleed over the edges.
     premultiplied = _window(np.concatenate([colour * alpha, alpha], axis=-1), view, size)
     background = np.array(view.background, dtype=np.float32)
     frames = premultiplied[..., :3] + (1 - premultiplied[..., 3:]) * background
-    tracks = (clip.tracks - np.array(view.centre, dtype=np.float32)) / view.zoom + 0.5
+    tracks = (clip.tracks[:, order] - np.array(view.centre, dtype=np.float32)) / view.zoom + 0.5
     if view.flip:
         frames = frames[:, :, ::-1]
         tracks = np.stack([1 - tracks[..., 0], tracks[..., 1]], axis=-1)
     inside = ((tracks > 0) & (tracks < 1)).all(axis=-1)
     frames = np.ascontiguousarray(frames, dtype=np.float32) * 2 - 1
-    return frames, replace(clip, tracks=tracks.astype(np.float32), visible=clip.visible & inside)
+    return frames, TrackedPoints(tracks.astype(np.float32), clip.visible[:, order] & inside, clip.part)
 
 
 def _window(image: NDArray[np.float32], view: View, size: int) -> NDArray[np.float32]:
@@ -163,20 +160,20 @@ def _lerp(image: NDArray[np.float32], at: NDArray[np.float32], axis: int) -> NDA
 
 
 def draw_drags(
-    clip: TrainingClip,
+    points: TrackedPoints,
     rng: np.random.Generator,
     slots: int,
     straighten: float = 0.5,
     more: float = 0.0,
     pins: float = 0.3,
 ) -> NDArray[np.float32]:
-    """Choose drags among a clip's tracks, as an animator would set them.
+    """Choose drags among a clip's points, as an animator would set them.
 
     Each moving part gets at least one drag (while slots last), drawn among its points that are visible at
     the start with probability by displacement; some clips also get further drags and pins on still points.
 
     Args:
-        clip: with tracks.
+        points: to draw from.
         rng: source of chance.
         slots: number of drags at most.
         straighten: share of drags replaced by the straight line from start to end at constant speed, the
@@ -187,31 +184,29 @@ def draw_drags(
     Returns:
         float32 `[K, N, 2]` in random order, K from 0 to `slots`.
     """
-    displacement = np.linalg.norm(clip.tracks - clip.tracks[:, :1], axis=-1).max(axis=1)
-    start_visible = clip.visible[:, 0]
+    displacement = np.linalg.norm(points.tracks - points.tracks[:, :1], axis=-1).max(axis=1)
+    start_visible = points.visible[:, 0]
     chosen: list[NDArray[np.float32]] = []
     moving = [
-        part
-        for part in np.unique(clip.part)
-        if (displacement[(clip.part == part) & start_visible] > 0.02).any()
+        part for part in np.unique(points.part) if (displacement[(points.part == part) & start_visible] > 0.02).any()
     ]
     rng.shuffle(moving)
     for part in moving[:slots]:
-        candidates = np.nonzero((clip.part == part) & start_visible & (displacement > 0.01))[0]
+        candidates = np.nonzero((points.part == part) & start_visible & (displacement > 0.01))[0]
         weight = displacement[candidates]
         count = 1 + rng.binomial(max(slots - len(moving), 0), more)
         count = min(count, len(candidates), slots - len(chosen))
         for index in rng.choice(candidates, size=count, replace=False, p=weight / weight.sum()):
-            path = clip.tracks[index]
+            path = points.tracks[index]
             if rng.random() < straighten:
                 path = np.linspace(path[0], path[-1], len(path), dtype=np.float32)
             chosen.append(path)
     still = np.nonzero(start_visible & (displacement < 0.002))[0]
     for _ in range(2):
         if len(still) and len(chosen) < slots and rng.random() < pins:
-            place = clip.tracks[rng.choice(still), 0]
-            chosen.append(np.repeat(place[None], clip.tracks.shape[1], axis=0))
+            place = points.tracks[rng.choice(still), 0]
+            chosen.append(np.repeat(place[None], points.tracks.shape[1], axis=0))
     if not chosen:
-        return np.zeros((0, clip.tracks.shape[1], 2), dtype=np.float32)
+        return np.zeros((0, points.tracks.shape[1], 2), dtype=np.float32)
     rng.shuffle(chosen)
     return np.stack(chosen).astype(np.float32)

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from ..backend.media import encode_png
 from ..backend.protocol import Drag, DragPoint, PreviewRequest
 from . import metrics
-from .clips import Clip
+from .clips import RealClip
 from .tracking import DEFAULT_TRACKER, TRACKERS, Track
 
 if TYPE_CHECKING:
     from ..backend.pipeline import PreviewPipeline
 
 # From a clip's still and drags to frames uint8 [N, H, W, 3]; it is not to look at the other frames.
-Generate = Callable[[Clip], NDArray[np.uint8]]
+Generate = Callable[[RealClip], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ MEASURES = tuple(field.name for field in fields(ClipScores) if field.name not in
 
 
 def score_clip(
-    clip: Clip, generated: NDArray[np.uint8], seconds: float, track: Track = TRACKERS[DEFAULT_TRACKER]
+    clip: RealClip, generated: NDArray[np.uint8], seconds: float, track: Track = TRACKERS[DEFAULT_TRACKER]
 ) -> ClipScores:
     """Measure `generated`, uint8 `[N, H, W, 3]` of the clip's size, and the baselines against `clip`."""
     if generated.shape != clip.frames.shape:
@@ -115,10 +115,10 @@ def score_clip(
 
 
 def score_clips(
-    clips: Iterable[Clip],
+    clips: Iterable[RealClip],
     generate: Generate,
     track: Track = TRACKERS[DEFAULT_TRACKER],
-    on_clip: Callable[[Clip, NDArray[np.uint8], ClipScores], None] = lambda clip, frames, scores: None,
+    on_clip: Callable[[RealClip, NDArray[np.uint8], ClipScores], None] = lambda clip, frames, scores: None,
 ) -> list[ClipScores]:
     """Generate and measure each clip; `on_clip` hears of each as it is done."""
     done = []
@@ -187,7 +187,7 @@ class PipelineUnderTest:
         self.clips_cut: list[str] = []
         self.result: dict[str, Any] = {}
 
-    def __call__(self, clip: Clip) -> NDArray[np.uint8]:
+    def __call__(self, clip: RealClip) -> NDArray[np.uint8]:
         """Frames uint8 `[N, H, W, 3]` of the clip's size."""
         order = np.argsort(~clip.moving_drags, kind="stable")
         slots = self.pipeline.info.num_drags

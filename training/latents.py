@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Latent cache: clips seen through random views, encoded once by the frozen VAE.
 
-A cache is a folder of .npz parts, each with `latents` float16 `[V, N, 4, h, w]` (scaled), `stills` uint8
-`[V, s, s, 3]` and, per view i, `tracks_i`, `visible_i`, `part_i`.
+A cache is a folder of shards (`latents-000000.tar`, each of `CLIPS_PER_SHARD` clips) with a `cache.json` that says
+what they were made of. A sample is a clip, named NUMBER-NAME; its member `views.npz` holds, for V views,
+
+| array | type and shape |
+|---|---|
+| `latents` | float16 `[V, N, 4, h, w]`, times the VAE's scaling factor |
+| `stills` | uint8 `[V, s, s, 3]`, frame 0 at the image encoder's size |
+| `tracks`, `visible`, `part` | float32 `[V, P, N, 2]`, bool `[V, P, N]`, int16 `[P]` in each view's coordinates |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +27,33 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..backend.autoencoder import Autoencoder, encode
-from .dataset import TrainingClip, apply_view, clip_files, load_clip, random_view
+from ..backend.clips import DAMAGE, decode_arrays, encode_arrays
+from ..backend.errors import InputError, OutputError
+from ..backend.shards import read_tar, shard_name, write_tar
+from .dataset import RenderedClips, TrackedPoints, apply_view, random_view
 
-NO_FRAMES = np.zeros((0, 0, 0, 4), dtype=np.uint8)
+LATENTS = "latents"  # what the shards are called before the number
+VIEWS = "views.npz"
+CARD = "cache.json"
+# What is lost when the work is stopped: a few minutes on a CPU.
+CLIPS_PER_SHARD = 256
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How clips are seen.
+
+    Attributes:
+        views: random views of each clip.
+        size: side of the frames in pixels.
+        still_size: side of the stills kept for the image encoder.
+        seed: with a clip's name it determines its views.
+    """
+
+    views: int
+    size: int
+    still_size: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -29,66 +63,62 @@ class LatentClip:
     Attributes:
         latents: float16 `[N, 4, h, w]`, times the VAE's scaling factor.
         still: uint8 `[s, s, 3]`, frame 0 at the image encoder's size.
-        points: tracks, visibility and parts in the view's coordinates (no frames).
+        points: in the view's coordinates.
     """
 
     latents: NDArray[np.float16]
     still: NDArray[np.uint8]
-    points: TrainingClip
+    points: TrackedPoints
 
 
 def write_cache(
-    clips: Path,
+    clips: RenderedClips,
     vae: Autoencoder,
     out: Path,
-    views: int,
-    size: int,
-    still_size: int,
-    seed: int,
+    settings: ViewSettings,
     share: tuple[int, int] = (0, 1),
     log: Callable[[str], None] = print,
 ) -> None:
-    """Encode `views` random views of each clip; parts that exist already are kept.
+    """Encode random views of each clip; shards that are there already are kept.
 
     Args:
-        clips: folder of clip files.
+        clips: to encode.
         vae: frozen.
         out: cache folder.
-        views: views of each clip.
-        size: side of the frames in pixels.
-        still_size: side of the stills kept for the image encoder.
-        seed: with the clip's name it determines the views.
-        share: (index, count): this process takes every count-th clip from index.
-        log: told now and then how far it is.
+        settings: of the views.
+        share: (index, count): this process makes every count-th shard from index.
+        log: told of each shard.
+
+    Raises:
+        InputError: a clip is damaged, or `out` was begun with other clips, settings or VAE.
+        OutputError: `out` cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    files = clip_files(clips)[share[0] :: share[1]]
-    for number, path in enumerate(files):
-        part = out / path.name
-        if not part.exists():
-            _write_part(path, part, vae, views, size, still_size, seed)
-        if number % 50 == 0:
-            log(f"latents: {number}/{len(files)} clips")
+    _begin(out, {"clips": _digest(clips.names), "vae": _fingerprint(vae), **asdict(settings)})
+    starts = range(0, len(clips), CLIPS_PER_SHARD)
+    for number in range(share[0], len(starts), share[1]):
+        path = out / shard_name(LATENTS, number)
+        indices = range(starts[number], min(starts[number] + CLIPS_PER_SHARD, len(clips)))
+        if not path.exists():
+            # Numbered, since several folders may hold clips of one name.
+            names = {index: f"{index:08d}-{clips.names[index]}" for index in indices}
+            write_tar(path, ((names[i], {VIEWS: _encode_views(clips, i, vae, settings)}) for i in indices))
+        log(f"latents: {path.name} holds clips {indices.start + 1} to {indices.stop} of {len(clips)}")
 
 
 @torch.no_grad()
-def _write_part(
-    path: Path, part: Path, vae: Autoencoder, views: int, size: int, still_size: int, seed: int
-) -> None:
-    rng = np.random.default_rng([seed, *path.stem.encode()])
-    clip = load_clip(path)
-    arrays: dict[str, list] = {"latents": [], "stills": []}
-    points = {}
-    for index in range(views):
-        frames, seen = apply_view(clip, random_view(clip, rng), size)
+def _encode_views(clips: RenderedClips, index: int, vae: Autoencoder, settings: ViewSettings) -> bytes:
+    rng = np.random.default_rng([settings.seed, *clips.names[index].encode()])
+    clip = clips.load(index)
+    latents, stills, tracks, visible = [], [], [], []
+    for _ in range(settings.views):
+        frames, points = apply_view(clip, random_view(clip, rng), settings.size)
         pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)
-        latents = encode(vae, pixels) * vae.config.scaling_factor
-        arrays["latents"].append(latents.numpy().astype(np.float16))
-        arrays["stills"].append(_small_still(frames[0], still_size))
-        points |= {f"tracks_{index}": seen.tracks, f"visible_{index}": seen.visible, f"part_{index}": seen.part}
-    temporary = part.with_suffix(".partial.npz")
-    np.savez(temporary, **{name: np.stack(values) for name, values in arrays.items()}, **points)
-    temporary.replace(part)
+        latents.append((encode(vae, pixels) * vae.config.scaling_factor).numpy().astype(np.float16))
+        stills.append(_small_still(frames[0], settings.still_size))
+        tracks.append(points.tracks)
+        visible.append(points.visible)
+    stacked = {"latents": latents, "stills": stills, "tracks": tracks, "visible": visible}
+    return encode_arrays({name: np.stack(values) for name, values in stacked.items()} | {"part": clip.part})
 
 
 def _small_still(frame: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
@@ -96,17 +126,61 @@ def _small_still(frame: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
+def _begin(out: Path, made_of: dict[str, Any]) -> None:
+    """Make the folder and write down what its latents are made of; go on with one that was begun with the same."""
+    card = out / CARD
+    if card.exists():
+        _compare(card, made_of)
+        return
+    partial = out / f".{CARD}.{os.getpid()}.partial"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(made_of, indent=1) + "\n", encoding="utf-8")
+        partial.replace(card)
+    except OSError as error:
+        raise OutputError(f"cannot write {card}: {error.strerror or error}; choose another --out") from error
+
+
+def _compare(card: Path, made_of: dict[str, Any]) -> None:
+    try:
+        stored = json.loads(card.read_text(encoding="utf-8"))
+        other = [name for name, value in made_of.items() if stored[name] != value]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{card} cannot be read: {error}; choose another --out") from error
+    if other:
+        raise InputError(f"the latents in {card.parent} were made with other {', '.join(other)}; choose another --out")
+
+
+def _digest(names: list[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def _fingerprint(vae: Autoencoder) -> str:
+    digest = hashlib.sha256()
+    for values in vae.state_dict().values():
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def read_cache(folder: Path) -> list[LatentClip]:
-    """All views of all clips of a cache, in the order of their names."""
-    found = []
-    for path in clip_files(folder):
-        if path.name.endswith(".partial.npz"):
-            continue
-        with np.load(path, allow_pickle=False) as part:
-            latents, stills = part["latents"], part["stills"]
-            for index in range(len(latents)):
-                points = TrainingClip(
-                    NO_FRAMES, part[f"tracks_{index}"], part[f"visible_{index}"], part[f"part_{index}"]
-                )
-                found.append(LatentClip(latents[index], stills[index], points))
-    return found
+    """All views of all clips of a cache, in the clips' order.
+
+    Raises:
+        InputError: there are none, or a shard is damaged; the message names it, and the clip where it is one.
+    """
+    shards = sorted(folder.glob(f"{LATENTS}-*.tar"))
+    if not shards:
+        raise InputError(f"no latents ({LATENTS}-*.tar) in {folder}; make some with `puppet-master train latents`")
+    return [view for shard in shards for view in _read_shard(shard)]
+
+
+def _read_shard(shard: Path) -> Iterator[LatentClip]:
+    for name, members in read_tar(shard):
+        try:
+            arrays = decode_arrays(members[VIEWS])
+            columns = [arrays[key] for key in ("latents", "stills", "tracks", "visible")]
+            part = arrays["part"]
+        except DAMAGE as error:
+            raise InputError(f"latents {name} in {shard} cannot be read: {error}; remove it, make it again") from error
+        for latents, still, tracks, visible in zip(*columns, strict=True):
+            yield LatentClip(latents, still, TrackedPoints(tracks, visible, part))

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from diffusers import AutoencoderDC, EulerDiscreteScheduler
+from diffusers import EulerDiscreteScheduler
 
 from ..backend.autoencoder import Autoencoder
 from ..backend.errors import InputError
 from ..backend.pipeline import PreviewPipeline
 from ..backend.registry import CARD, SUMS, ModelInfo, file_sums
 from .diffusion import Conditioned, DiffusionSettings, build_model
+from .vae import load_vae
 
 
 def load_average(run: Path, settings: DiffusionSettings) -> Conditioned:
@@ -43,7 +44,7 @@ def publish_run(run: Path, vae: Path, out: Path, recipe: ModuleType) -> Path:
         recipe: module with the recipe, such as `training.tiny`.
     """
     trained = json.loads((run / "settings.json").read_text(encoding="utf-8"))
-    autoencoder = AutoencoderDC.from_pretrained(vae, local_files_only=True)
+    autoencoder = load_vae(vae)
     info = ModelInfo(
         name=recipe.NAME,
         num_drags=recipe.SLOTS,

@@ -18,7 +18,7 @@ from rich.table import Table
 from ..backend.contact_sheet import contact_sheet
 from ..backend.errors import OutputError
 from ..backend.media import encode_png
-from .clips import Clip, list_clips, load_clip
+from .clips import RealClip, read_clips
 from .evaluate import ClipScores, PipelineUnderTest, path_to_drag, score_clips, summarise
 from .tracking import DEFAULT_TRACKER
 
@@ -47,7 +47,7 @@ class EvaluationOrder:
     """What `puppet-master eval` was asked for.
 
     Attributes:
-        clips: folder of clip files.
+        clips: folder of shards or `.npz` clips.
         model: name or folder.
         limit: measure the first so many clips; None: all.
         seed: noise seed, the same for every clip.
@@ -76,20 +76,19 @@ def evaluate_model(order: EvaluationOrder) -> dict[str, Any]:
         ModelError: the model is missing or corrupt.
         OutputError: the sheets cannot be written.
     """
-    paths = list_clips(order.clips, order.limit)
-    for path in paths:
-        load_clip(path)
+    # A faulty clip is better named before hours of generating than after.
+    count = sum(1 for _ in read_clips(order.clips, order.limit))
     if order.sheets:
         _make_folder(order.sheets)
     under_test = PipelineUnderTest(load_model(order.model, order.device), order.seed, order.steps)
 
-    def on_clip(clip: Clip, frames: NDArray[np.uint8], scores: ClipScores) -> None:
+    def on_clip(clip: RealClip, frames: NDArray[np.uint8], scores: ClipScores) -> None:
         if order.sheets:
             write_sheet(order.sheets / f"{clip.name}.png", clip, frames, scores)
         advance()
 
-    with _progress(len(paths)) as advance:
-        scores = score_clips(map(load_clip, paths), under_test, on_clip=on_clip)
+    with _progress(count) as advance:
+        scores = score_clips(read_clips(order.clips, order.limit), under_test, on_clip=on_clip)
     made = under_test.result
     return {
         **summarise(scores),
@@ -114,7 +113,7 @@ def load_model(model: str, device: str) -> PreviewPipeline:
     return shelf.get(model)
 
 
-def write_sheet(path: Path, clip: Clip, frames: NDArray[np.uint8], scores: ClipScores) -> None:
+def write_sheet(path: Path, clip: RealClip, frames: NDArray[np.uint8], scores: ClipScores) -> None:
     """A picture of the real frames above and the model's below, the drags on both."""
     drags = [path_to_drag(f"drag {index}", drag) for index, drag in enumerate(clip.drags)]
     found = "" if scores.motion_error is None else f", motion error {scores.motion_error:.1f} px"

@@ -15,7 +15,8 @@ from diffusers.models.autoencoders.autoencoder_dc import DCDownBlock2d, DCUpBloc
 from torch.nn import functional as F
 
 from ..backend.autoencoder import decode, encode
-from .dataset import apply_view, clip_files, load_clip, random_view
+from ..backend.errors import InputError
+from .dataset import RenderedClips, apply_view, random_view
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,17 @@ def build_vae(settings: VaeSettings) -> AutoencoderDC:
     return vae
 
 
+def load_vae(folder: Path) -> AutoencoderDC:
+    """A VAE that `train_vae` saved.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not (folder / AutoencoderDC.config_name).is_file():
+        raise InputError(f"there is no VAE in {folder}; make one with `puppet-master train vae`")
+    return AutoencoderDC.from_pretrained(folder, local_files_only=True).eval()
+
+
 # The decoder's last level gets a constant fourth channel beside which the colours are small: then its last
 # normalisation, over the channels of a pixel, is nearly linear in the colours.
 CONSTANT = 30.0
@@ -118,23 +130,22 @@ def _centre_tap(conv: torch.nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor)
 
 
 class FrameSource:
-    """Random augmented frames of folders of clips, drawn from a pool of clips that slowly turns over.
+    """Random augmented frames of clips, drawn from a pool of clips that slowly turns over.
 
     Args:
-        folders: of clip files.
+        clips: to draw from.
         size: side of the frames in pixels.
         rng: source of chance.
         pool: number of clips held.
     """
 
-    def __init__(self, folders: list[Path], size: int, rng: np.random.Generator, pool: int = 48) -> None:
-        self.size, self.rng = size, rng
-        self.files = [file for folder in folders for file in clip_files(folder)]
+    def __init__(self, clips: RenderedClips, size: int, rng: np.random.Generator, pool: int = 48) -> None:
+        self.clips, self.size, self.rng = clips, size, rng
         self.pool = [self._fresh() for _ in range(pool)]
         self.drawn = 0
 
     def _fresh(self) -> np.ndarray:
-        clip = load_clip(self.files[self.rng.integers(len(self.files))])
+        clip = self.clips.load(self.rng.integers(len(self.clips)))
         frames, _ = apply_view(clip, random_view(clip, self.rng), self.size)
         return frames
 
@@ -160,20 +171,20 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor, gradient_wei
 
 
 def train_vae(
-    folders: list[Path], out: Path, settings: VaeSettings, log: Callable[[str], None] = print
+    clips: RenderedClips, out: Path, settings: VaeSettings, log: Callable[[str], None] = print
 ) -> AutoencoderDC:
-    """Train on the clips of `folders` and save a diffusers model folder.
+    """Train on single frames and save a diffusers model folder.
 
     The saved scaling factor brings the latents of the training frames to unit standard deviation.
 
     Args:
-        folders: of clip files.
+        clips: to take the frames of.
         out: where the VAE goes, once it is trained.
         settings: of the training.
         log: told every 25 steps how it goes.
     """
     torch.manual_seed(settings.seed)
-    source = FrameSource(folders, settings.size, np.random.default_rng(settings.seed))
+    source = FrameSource(clips, settings.size, np.random.default_rng(settings.seed))
     vae = build_vae(settings)
     start_as_principal_components(vae, source.batch(64))
     log(f"vae: {sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters, {asdict(settings)}")

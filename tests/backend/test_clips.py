@@ -70,6 +70,23 @@ def test_a_png_of_other_than_bytes_is_refused():
         encode_png(np.zeros((2, 2, 3)))
 
 
+def test_damaged_bytes_give_a_clip_or_an_input_error_that_names_it():
+    members, rng = encode_clip(a_clip()), np.random.default_rng(0)
+    refused = 0
+    for turn in range(2000):
+        ending = list(members)[turn % len(members)]
+        content = bytearray(members[ending])
+        # Headers are the first 200 bytes; that is where readers stumble in the most ways.
+        place = rng.integers(min(len(content), 200 if turn % 2 else len(content)))
+        content[place : place + 3] = rng.bytes(len(content[place : place + 3]))
+        try:
+            decode_clip("hurt", members | {ending: bytes(content)})
+        except InputError as error:
+            refused += 1
+            assert "clip hurt" in str(error)
+    assert refused > 500
+
+
 def test_a_clip_reads_back_as_written():
     clip = a_clip()
     assert same(decode_clip("a", encode_clip(clip)), clip)

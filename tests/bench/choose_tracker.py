@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from puppet_master.training.clips import Clip, list_clips, load_clip
+from puppet_master.training.clips import RealClip, read_clips
 from puppet_master.training.metrics import bootstrap_interval, point_error
 from puppet_master.training.tracking import DEFAULT_TRACKER, TRACKERS, Track
 
 
-def error_on_real_frames(track: Track, clip: Clip) -> float | None:
+def error_on_real_frames(track: Track, clip: RealClip) -> float | None:
     asked = clip.to_pixels(clip.drags[clip.moving_drags])
     if len(asked) == 0:
         return None
@@ -28,11 +28,11 @@ def error_on_real_frames(track: Track, clip: Clip) -> float | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("clips", type=Path, help="folder of clips (.npz)")
+    parser.add_argument("clips", type=Path, help="folder of shards, or of .npz clips")
     parser.add_argument("--limit", type=int, default=None, help="the first so many clips only")
     parser.add_argument("--only", nargs="+", choices=TRACKERS, default=list(TRACKERS), help="these trackers")
     arguments = parser.parse_args()
-    clips = [load_clip(path) for path in list_clips(arguments.clips, arguments.limit)]
+    clips = list(read_clips(arguments.clips, arguments.limit))
 
     print("| tracker | mean (px) | 95 % interval | median (px) | s per clip |")
     print("|---|---|---|---|---|")

@@ -6,32 +6,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from puppet_master.backend.errors import InputError
+from puppet_master.backend.shards import write_tar
 from puppet_master.training.dataset import (
-    TrainingClip,
+    RenderedClips,
+    TrackedPoints,
     View,
     apply_view,
-    clip_files,
     draw_drags,
-    load_clip,
     random_view,
 )
+from rendered_clips import FRAMES, SIDE, a_clip, damage, write_dataset
 
-FRAMES, SIDE = 6, 64
 
-
-def make_clip():
-    """A red square that moves right on a still green one; tracks on both."""
-    frames = np.zeros((FRAMES, SIDE, SIDE, 4), dtype=np.uint8)
-    frames[:, 40:56, 8:24] = (0, 200, 0, 255)
-    centres = []
-    for n in range(FRAMES):
-        left = 10 + 5 * n
-        frames[n, 12:24, left : left + 12] = (220, 0, 0, 255)
-        centres.append(((left + 6) / SIDE, 18 / SIDE))
-    moving = np.array(centres, dtype=np.float32)
-    still = np.repeat(np.array([[16 / SIDE, 48 / SIDE]], dtype=np.float32), FRAMES, axis=0)
-    tracks = np.stack([moving, moving + np.float32(0.03), still, still + np.float32(0.02)])
-    return TrainingClip(frames, tracks, np.ones((4, FRAMES), dtype=bool), np.array([1, 1, 0, 0], dtype=np.int16))
+def points():
+    """Two points on a moving part, two on a still one."""
+    clip = a_clip()
+    return TrackedPoints(clip.tracks, clip.visible, clip.part)
 
 
 def red_centre(frame):
@@ -51,63 +41,89 @@ def red_centre(frame):
     ],
 )
 def test_points_stay_on_the_pixels_they_mark(view):
-    frames, seen = apply_view(make_clip(), view, 96)
+    frames, seen = apply_view(a_clip(), view, 96)
     assert frames.shape == (FRAMES, 96, 96, 3)
     for n in range(FRAMES):
         assert red_centre(frames[n]) == pytest.approx(tuple(seen.tracks[0, n]), abs=0.012)
 
 
 def test_the_background_shows_where_nothing_is():
-    frames, _ = apply_view(make_clip(), View(background=(0.0, 0.5, 1.0)), SIDE)
+    frames, _ = apply_view(a_clip(), View(background=(0.0, 0.5, 1.0)), SIDE)
     assert frames[0, 0, 0].tolist() == pytest.approx([-1.0, 0.0, 1.0], abs=1e-5)
 
 
 def test_points_that_leave_the_window_are_no_longer_visible():
-    _, seen = apply_view(make_clip(), View(zoom=0.5, centre=(0.25, 0.25)), SIDE)
+    _, seen = apply_view(a_clip(), View(zoom=0.5, centre=(0.25, 0.25)), SIDE)
     assert seen.visible[0, 0] and not seen.visible[0, -1]
 
 
 def test_random_views_keep_the_object_in_sight():
-    clip, rng = make_clip(), np.random.default_rng(0)
+    clip, rng = a_clip(), np.random.default_rng(0)
     for _ in range(20):
         frames, _ = apply_view(clip, random_view(clip, rng), 48)
         assert frames.std() > 0.05
 
 
 def test_each_moving_part_gets_a_drag_that_starts_visible_and_follows_its_track():
-    clip = make_clip()
+    given = points()
     for seed in range(20):
-        drags = draw_drags(clip, np.random.default_rng(seed), slots=3, straighten=0.0, pins=0.0)
+        drags = draw_drags(given, np.random.default_rng(seed), slots=3, straighten=0.0, pins=0.0)
         assert len(drags) >= 1
         for path in drags:
-            assert any(np.array_equal(path, track) for track in clip.tracks[:2])
+            assert any(np.array_equal(path, track) for track in given.tracks[:2])
 
 
 def test_straightened_drags_keep_their_ends_and_go_at_constant_speed():
-    clip = make_clip()
-    clip.tracks[:2, 2, 1] += 0.1
-    path = draw_drags(clip, np.random.default_rng(0), slots=1, straighten=1.0)[0]
+    given = points()
+    given.tracks[:2, 2, 1] += 0.1
+    path = draw_drags(given, np.random.default_rng(0), slots=1, straighten=1.0)[0]
     steps = np.diff(path, axis=0)
     assert np.allclose(steps, steps[0], atol=1e-6)
-    assert any(np.allclose(path[[0, -1]], track[[0, -1]]) for track in clip.tracks[:2])
+    assert any(np.allclose(path[[0, -1]], track[[0, -1]]) for track in given.tracks[:2])
 
 
 def test_pins_rest_on_still_points():
-    drags = draw_drags(make_clip(), np.random.default_rng(0), slots=5, straighten=0.0, pins=1.0)
+    drags = draw_drags(points(), np.random.default_rng(0), slots=5, straighten=0.0, pins=1.0)
     pins = [path for path in drags if (path == path[0]).all()]
     assert len(pins) == 2
     assert all(pin[0, 1] > 0.7 for pin in pins)
 
 
 def test_hidden_points_and_still_clips_give_no_drags():
-    clip = make_clip()
-    clip.visible[:, 0] = False
-    assert draw_drags(clip, np.random.default_rng(0), slots=3, pins=1.0).shape == (0, FRAMES, 2)
+    given = points()
+    given.visible[:, 0] = False
+    assert draw_drags(given, np.random.default_rng(0), slots=3, pins=1.0).shape == (0, FRAMES, 2)
 
 
-def test_an_empty_folder_and_a_damaged_clip_are_named(tmp_path):
-    with pytest.raises(InputError, match="no clips"):
-        clip_files(tmp_path)
-    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 not a zip")
-    with pytest.raises(InputError, match=r"bad\.npz cannot be used for training"):
-        load_clip(tmp_path / "bad.npz")
+def test_drags_follow_the_parts_that_the_data_names():
+    """Two parts that move alike get a drag each, one part of the same points only one."""
+    moving = points().tracks[:2]
+    for part, drags in (([1, 1], 1), ([1, 2], 2)):
+        given = TrackedPoints(moving, np.ones((2, FRAMES), dtype=bool), np.array(part, dtype=np.int16))
+        assert len(draw_drags(given, np.random.default_rng(0), slots=4, pins=0.0)) == drags
+
+
+def test_the_clips_of_several_folders_come_one_after_the_other(tmp_path):
+    folders = [write_dataset(tmp_path / "a", 3), write_dataset(tmp_path / "b", 1, prefix="other")]
+    clips = RenderedClips(folders)
+    assert clips.names == ["square-0", "square-1", "square-2", "other-0"]
+    assert [clips.load(index).meta["shift"] for index in range(len(clips))] == [0, 1, 2, 0]
+    assert np.array_equal(clips.load(2).frames, a_clip(2).frames)
+
+
+def test_a_folder_without_clips_is_named(tmp_path):
+    with pytest.raises(InputError, match=f"no shards .* in {tmp_path}"):
+        RenderedClips([tmp_path])
+    write_tar(tmp_path / "clips-000000.tar", [])
+    with pytest.raises(InputError, match="hold no clips"):
+        RenderedClips([tmp_path])
+
+
+def test_a_damaged_clip_is_named_with_its_shard_and_the_others_can_be_read(tmp_path):
+    shard = write_dataset(tmp_path, 2) / "clips-000000.tar"
+    damage(shard, at=b"IDAT")
+    clips = RenderedClips([tmp_path])
+    with pytest.raises(InputError, match=r"square-0 in .*clips-000000\.tar cannot be read") as caught:
+        clips.load(0)
+    assert "\n" not in str(caught.value)
+    assert clips.load(1).meta["shift"] == 1

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from puppet_master.training.dataset import TrainingClip
+from puppet_master.training.dataset import TrackedPoints
 from puppet_master.training.diffusion import (
     BatchMaker,
     Conditioned,
@@ -20,7 +20,7 @@ from puppet_master.training.diffusion import (
     residual_scale,
     train_diffusion,
 )
-from puppet_master.training.latents import NO_FRAMES, LatentClip
+from puppet_master.training.latents import LatentClip
 from puppet_master.training.publish import load_average
 
 SETTINGS = DiffusionSettings(
@@ -54,7 +54,7 @@ def make_clips(count=3, frames=6):
         latents = np.repeat(rng.normal(size=(1, 4, 8, 8)), frames, axis=0)
         latents[1:, :, 2:5, 2:5] += np.linspace(0.5, 2, frames - 1)[:, None, None, None]
         path = np.linspace((0.3, 0.4), (0.7, 0.5), frames, dtype=np.float32)
-        points = TrainingClip(NO_FRAMES, path[None], np.ones((1, frames), dtype=bool), np.ones(1, dtype=np.int16))
+        points = TrackedPoints(path[None], np.ones((1, frames), dtype=bool), np.ones(1, dtype=np.int16))
         still = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
         clips.append(LatentClip(latents.astype(np.float16), still, points))
     return clips

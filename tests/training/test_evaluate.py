@@ -2,16 +2,19 @@
 """The report on clips whose true motion is known, with stand-ins for a model at both ends of the scale."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from puppet_master.backend.cli import main
+from puppet_master.backend.clips import encode_clip
 from puppet_master.backend.errors import InputError, OutputError
 from puppet_master.backend.protocol import PreviewRequest
+from puppet_master.backend.shards import write_tar
 from puppet_master.training import report as report_module
-from puppet_master.training.clips import Clip, list_clips, load_clip
+from puppet_master.training.clips import RealClip, read_clips, read_npz
 from puppet_master.training.evaluate import (
     MEASURES,
     PipelineUnderTest,
@@ -21,8 +24,8 @@ from puppet_master.training.evaluate import (
     summarise,
 )
 from puppet_master.training.tracking import DEFAULT_TRACKER, TRACKERS
+from rendered_clips import FRAMES, SIDE, a_clip, damage, write_dataset
 
-FRAMES = 6
 NAMED_KEYS = {
     "clips",
     "psnr",
@@ -61,7 +64,7 @@ def sliding_clip(name="slide", step=(6, 0), seed=0, size=(256, 256), pin=False, 
     drags = [centre / size]
     if pin:
         drags.append(np.full((FRAMES, 2), 0.9))
-    return Clip(name, np.stack(frames), np.array(drags, np.float32))
+    return RealClip(name, np.stack(frames), np.array(drags, np.float32))
 
 
 def frozen(clip):
@@ -142,8 +145,8 @@ def test_pins_are_measured_apart_from_moving_drags(clips):
 
 
 def test_clips_without_moving_drags_are_named_and_left_out_of_the_motion_error():
-    still_only = Clip("still-only", sliding_clip().frames, np.zeros((0, FRAMES, 2), np.float32))
-    pinned = Clip("pinned", sliding_clip().frames, np.full((1, FRAMES, 2), 0.9, np.float32))
+    still_only = RealClip("still-only", sliding_clip().frames, np.zeros((0, FRAMES, 2), np.float32))
+    pinned = RealClip("pinned", sliding_clip().frames, np.full((1, FRAMES, 2), 0.9, np.float32))
     report = summarise(score_clips([still_only, pinned, sliding_clip()], truth, QUICK))
     assert report["clips_without_moving_drags"] == ["still-only", "pinned"]
     assert report["motion_error_still"] == pytest.approx(18.0, abs=0.02)
@@ -153,7 +156,7 @@ def test_clips_without_moving_drags_are_named_and_left_out_of_the_motion_error()
 def test_distances_are_in_pixels_of_frames_256_wide_whatever_the_clip_size():
     small, large = sliding_clip(), sliding_clip()
     doubled = np.stack([cv2.resize(frame, (512, 512)) for frame in large.frames])
-    large = Clip("large", doubled, large.drags)
+    large = RealClip("large", doubled, large.drags)
     at_256 = score_clip(small, frozen(small), 0.0, QUICK).motion_error_still
     assert score_clip(large, frozen(large), 0.0, QUICK).motion_error_still == pytest.approx(at_256, abs=0.02)
 
@@ -179,7 +182,7 @@ def test_the_report_has_the_named_keys_intervals_and_every_clip(clips):
 
 
 def test_on_real_clips_the_default_tracker_follows_the_real_frames(shared):
-    clip = load_clip(shared / "drag_a_move" / "00002.npz")
+    clip = read_npz(shared / "drag_a_move" / "00002.npz")
     scores = score_clip(clip, clip.frames, 0.0)
     assert scores.motion_error_truth < 0.6 * scores.motion_error_still
 
@@ -212,7 +215,7 @@ def test_the_request_holds_the_still_and_the_drags_at_each_frame():
 
 def test_drags_beyond_the_models_slots_are_left_out_pins_first():
     clip = sliding_clip(pin=True)
-    clip = Clip(clip.name, clip.frames, clip.drags[[1, 0, 0]])
+    clip = RealClip(clip.name, clip.frames, clip.drags[[1, 0, 0]])
     under_test = PipelineUnderTest(FakePipeline())
     under_test(clip)
     assert under_test.clips_cut == [clip.name]
@@ -286,7 +289,7 @@ def test_a_bad_clip_is_refused_before_the_model_runs(tmp_path, clips, with_fake_
 def test_rgba_clips_are_read_on_white(tmp_path):
     frames = np.zeros((2, 16, 16, 4), np.uint8)
     path = write(tmp_path / "clear.npz", frames=frames, drags=np.zeros((0, 2, 2), np.float32))
-    assert (load_clip(path).frames == 255).all()
+    assert (read_npz(path).frames == 255).all()
 
 
 def good():
@@ -314,7 +317,7 @@ def test_a_clip_that_cannot_be_used_is_named_with_its_fault(tmp_path, change, me
     arrays = arrays or {"other": np.zeros(1)}
     path = write(tmp_path / "bad.npz", **arrays)
     with pytest.raises(InputError, match=message) as caught:
-        load_clip(path)
+        read_npz(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -324,7 +327,7 @@ def test_an_unreadable_clip_is_named(tmp_path, content):
     path = tmp_path / "broken.npz"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"broken\.npz"):
-        load_clip(path)
+        read_npz(path)
 
 
 def test_a_clip_damaged_on_disk_is_named(tmp_path):
@@ -333,7 +336,7 @@ def test_a_clip_damaged_on_disk_is_named(tmp_path):
     data[90:130] = bytes(40)
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"damaged\.npz"):
-        load_clip(path)
+        read_npz(path)
 
 
 def test_an_array_file_under_a_clips_name_is_refused(tmp_path):
@@ -341,11 +344,43 @@ def test_an_array_file_under_a_clips_name_is_refused(tmp_path):
     with path.open("wb") as file:
         np.save(file, np.zeros(3))
     with pytest.raises(InputError, match="single array"):
-        load_clip(path)
+        read_npz(path)
 
 
 def test_a_missing_or_empty_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="there is no folder"):
-        list_clips(tmp_path / "nowhere")
+        read_clips(tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds no clips"):
-        list_clips(tmp_path)
+        read_clips(tmp_path)
+
+
+def test_rendered_clips_are_read_from_their_shards_on_white_with_their_own_drags(tmp_path):
+    write_dataset(tmp_path, 3)
+    clips = list(read_clips(tmp_path, limit=2))
+    assert [clip.name for clip in clips] == ["square-0", "square-1"]
+    assert clips[0].frames.shape == (FRAMES, SIDE, SIDE, 3)
+    assert clips[1].frames[0, 0, 0].tolist() == [255, 255, 255]
+    assert clips[1].frames[0, 13, 10].tolist() == [220, 0, 0]
+    assert np.array_equal(clips[1].drags, a_clip(1).drags)
+
+
+def test_a_clip_has_the_same_scores_from_a_shard_and_from_an_npz(tmp_path):
+    write_dataset(tmp_path / "shards", 1)
+    clip = a_clip()
+    write(tmp_path / "square-0.npz", frames=clip.frames, drags=clip.drags, tracks=clip.tracks)
+    scores = [score_clips(read_clips(folder), frozen, QUICK)[0] for folder in (tmp_path, tmp_path / "shards")]
+    assert replace(scores[0], seconds=0.0) == replace(scores[1], seconds=0.0)
+
+
+def test_a_rendered_clip_that_cannot_be_measured_is_named(tmp_path):
+    clip = replace(a_clip(), drags=np.full((1, FRAMES, 2), 1.5, np.float32))
+    write_tar(tmp_path / "clips-000000.tar", [("outside", encode_clip(clip))])
+    with pytest.raises(InputError, match=r"clip outside in .*: drag 0 starts at"):
+        list(read_clips(tmp_path))
+
+
+def test_a_damaged_shard_ends_the_evaluation_before_the_model_runs(tmp_path, with_fake_model):
+    damage(write_dataset(tmp_path, 3) / "clips-000001.tar", at=b"IDAT")
+    with pytest.raises(InputError, match=r"square-2 in .*clips-000001\.tar"):
+        report_module.evaluate_model(report_module.EvaluationOrder(tmp_path))
+    assert with_fake_model.requests == []

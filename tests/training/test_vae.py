@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderDC
 from puppet_master.backend.autoencoder import decode, encode
+from puppet_master.training.dataset import RenderedClips
 from puppet_master.training.vae import VaeSettings, build_vae, start_as_principal_components, train_vae
+from rendered_clips import write_dataset
 
 
 def smooth_frames(count=16, side=32):
@@ -41,14 +42,9 @@ def test_its_latents_have_unit_variance_each():
 
 
 def test_training_saves_a_folder_that_loads_with_its_scale(tmp_path):
-    clip = np.zeros((4, 64, 64, 4), dtype=np.uint8)
-    clip[:, 16:48, 16:48] = (200, 80, 40, 255)
-    tracks, visible = np.full((1, 4, 2), 0.5, dtype=np.float32), np.ones((1, 4), dtype=bool)
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    np.savez(folder / "a.npz", frames=clip, tracks=tracks, visible=visible, part=np.zeros(1, dtype=np.int16))
+    clips = RenderedClips([write_dataset(tmp_path / "clips", 3)])
     settings = replace(VaeSettings(), size=32, steps=3, batch=2)
-    trained = train_vae([folder], tmp_path / "vae", settings, log=lambda line: None)
+    trained = train_vae(clips, tmp_path / "vae", settings, log=lambda line: None)
     again = AutoencoderDC.from_pretrained(tmp_path / "vae")
     assert again.config.scaling_factor == pytest.approx(trained.config.scaling_factor)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "vae"]
