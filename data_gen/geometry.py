@@ -52,6 +52,10 @@ class Surface:
                 triangles = (np.cumsum(used, dtype=np.int32) - 1)[triangles]
         return cls(vertices if whole else vertices[used], triangles, topology)
 
+    def wound(self, matrix: NDArray[np.float64]) -> NDArray[np.int32]:
+        """The triangles, turned round where the transform mirrors, so that their normals keep pointing outwards."""
+        return self.triangles[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else self.triangles
+
     def placed(self, matrix: NDArray[np.float64]) -> NDArray[np.float32]:
         """The vertices after a transform `[4, 4]`, computed in double precision, float32 `[V, 3]`."""
         return (self.vertices.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
@@ -83,9 +87,7 @@ class Geometry:
             objects: whose surfaces, with what they instance; None for everything that is rendered.
             depsgraph: the evaluated scene.
         """
-        items = [
-            (name, surface.placed(matrix), surface.triangles) for name, surface, matrix in seen(objects, depsgraph)
-        ]
+        items = [(name, surface.placed(m), surface.wound(m)) for name, surface, m in seen(objects, depsgraph)]
         return cls.join([item[0] for item in items], [item[1] for item in items], [item[2] for item in items])
 
     @classmethod

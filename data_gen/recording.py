@@ -90,6 +90,7 @@ def record(playback: Playback, times: Sequence[float]) -> Recording:
         Rejection: nothing has a surface, or a vertex has no finite place ("degenerate geometry").
     """
     surfaces: dict[str, Surface] = {}
+    triangles: dict[str, NDArray[np.int32]] = {}
     since: dict[str, float] = {}
     moments: list[dict[str, NDArray[np.float32]]] = []
     for time in times:
@@ -100,12 +101,13 @@ def record(playback: Playback, times: Sequence[float]) -> Recording:
             first = surfaces.setdefault(name, surface)
             if first.topology != surface.topology:
                 raise TopologyChanges(name, since[name], time, first.topology[0], surface.topology[0])
-            since.setdefault(name, time)
+            if name not in since:
+                since[name], triangles[name] = time, surface.wound(matrix)
             moment[name] = _finite(surface.placed(matrix), name, time)
         moments.append(moment)
     if not surfaces:
         raise Rejection("degenerate geometry", f"no faces in any of {len(playback.objects)} objects")
-    return _assemble(np.asarray(times, np.float64), {name: surfaces[name].triangles for name in surfaces}, moments)
+    return _assemble(np.asarray(times, np.float64), triangles, moments)
 
 
 def _finite(points: NDArray[np.float32], name: str, time: float) -> NDArray[np.float32]:

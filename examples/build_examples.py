@@ -17,13 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from puppet_master.addon import handles
 from puppet_master.backend.protocol import Drag, DragPoint
-from puppet_master.data_gen.cameras import Viewpoint, place_camera
+from puppet_master.data_gen.cameras import Lens, Viewpoint, place_camera
+from puppet_master.data_gen.playback import Playback
+from puppet_master.data_gen.points import sample_points
+from puppet_master.data_gen.recording import record
 from puppet_master.data_gen.render import Look, RenderSettings, set_up
 from puppet_master.data_gen.rigs import Part, Rig, build_rig, finishes, textures
 from puppet_master.data_gen.rigs.furniture import Cell, Style, add_carcass, add_door, add_drawer
 from puppet_master.data_gen.rigs.shapes import Shape
 from puppet_master.data_gen.scene import bounds_over_time, empty_scene
-from puppet_master.data_gen.tracks import SurfacePoints, Tracks, follow, sample_surface
+from puppet_master.data_gen.tracks import Tracks, follow
 
 FOLDER = Path(__file__).resolve().parent
 SIZE = 256  # pixels, width and height
@@ -134,9 +137,9 @@ def build(example: Example, path: Path) -> None:
     place_camera(scene, corners, example.viewpoint)
     _add_light(scene)
     for pull in example.pulls:
-        tracks = _tracks(scene, parts[pull.part], range(1, FRAMES + 1))
+        tracks = _tracks(scene, rig, parts[pull.part], range(1, FRAMES + 1))
         handles.add_drag(scene, _drag(pull.part, tracks, pull.at))
-    handles.add_drag(scene, _drag("pin", _tracks(scene, parts[example.pin], [1, 1]), example.pin_at))
+    handles.add_drag(scene, _drag("pin", _tracks(scene, rig, parts[example.pin], [1, 1]), example.pin_at))
     _keep_first_pose(rig)
     scene.puppet_master.active_drag = 0
     scene.puppet_master.still_size = SIZE
@@ -150,19 +153,18 @@ def _animate(rig: Rig, part: Part, pull: Pull) -> None:
     rig.animate(part, (pull.begin * far, pull.end * far), (1, FRAMES))
 
 
-def _tracks(scene: bpy.types.Scene, part: Part, times: Sequence[int]) -> Tracks:
+def _tracks(scene: bpy.types.Scene, rig: Rig, part: Part, times: Sequence[int]) -> Tracks:
     """Points on the part, followed through the frames; those seen at the start."""
-    scene.frame_set(times[0])
-    depsgraph = bpy.context.evaluated_depsgraph_get()
-    points: SurfacePoints = sample_surface(
-        [(part.object, part.id)], np.ones(1), SURFACE_POINTS, np.random.default_rng(0), depsgraph
-    )
-    tracks = follow(points, scene, times)
+    recording = record(Playback(scene, tuple(other.object for other in rig.parts), times[0], times[-1]), times)
+    shares = [float(name == part.object.name) for name in recording.names]
+    points = sample_points(recording, SURFACE_POINTS, np.random.default_rng(0), shares, motion=0.0)
+    lens = Lens.of(scene, bpy.context.evaluated_depsgraph_get())
+    tracks = follow(points, recording, [lens] * len(recording))
     scene.frame_set(1)
-    seen = tracks.visible[:, 0]
-    if not seen.any():
+    seen = np.flatnonzero(tracks.visible[:, 0])
+    if not len(seen):
         raise ValueError(f'part "{part.name}" is hidden from the camera; choose another viewpoint')
-    return Tracks(tracks.xy[seen], tracks.visible[seen], tracks.part[seen])
+    return tracks.take(seen)
 
 
 def _drag(name: str, tracks: Tracks, at: tuple[float, float]) -> Drag:

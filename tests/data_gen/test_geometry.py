@@ -42,8 +42,9 @@ def test_a_scaled_and_moved_cube_has_its_world_corners_and_area(scene):
     assert area(geometry) == pytest.approx(2 * (2 + 2 + 1))
 
 
-def test_triangles_are_wound_as_blender_winds_them(scene):
-    cube("box", size=2)
+@pytest.mark.parametrize("width", [1, -1])  # a mirrored object's normals point outwards too
+def test_triangles_are_wound_as_blender_winds_them(scene, width):
+    cube("box", size=2).scale.x = width
     geometry = everything()
     a, b, c = np.moveaxis(geometry.vertices[geometry.triangles], 1, 0)
     outward = (np.cross(b - a, c - a) * (a + b + c)).sum(1)

@@ -7,17 +7,17 @@ import bpy
 import numpy as np
 import pytest
 from puppet_master.backend.errors import InputError
+from puppet_master.data_gen.geometry import Geometry
 from puppet_master.data_gen.kinds import WEIGHTS
 from puppet_master.data_gen.rigs import BUILDERS, Joint, Rig, build_rig
 from puppet_master.data_gen.rigs.shapes import Shape
 from puppet_master.data_gen.scene import empty_scene
-from puppet_master.data_gen.tracks import world_vertices
 
 
 def world(part) -> np.ndarray:
     depsgraph = bpy.context.evaluated_depsgraph_get()
     depsgraph.update()
-    return world_vertices(part.object.evaluated_get(depsgraph))
+    return Geometry.of([part.object], depsgraph).vertices.astype(float)
 
 
 def drawer_rig(finish) -> Rig:
