@@ -60,6 +60,13 @@ def import_fbx(path: str) -> set[str]:
     return bpy.ops.import_scene.fbx(filepath=path)
 
 
+def import_still_fbx(path: str) -> set[str]:
+    """Import an FBX file without its animations."""
+    if reads_text_fbx():
+        return bpy.ops.wm.fbx_import(filepath=path, use_anim=False)
+    return bpy.ops.import_scene.fbx(filepath=path, use_anim=False)
+
+
 def reads_text_fbx() -> bool:
     """Whether text FBX files can be imported."""
     return bpy.app.version >= (4, 5, 0)

@@ -65,9 +65,24 @@ def _track_names(declared: Sequence[str]) -> list[str]:
     return taken
 
 
-def of_actions(stage: Stage) -> list[Animation]:
-    """One animation for every action, those of one FBX stack taken together."""
-    return _from_actions(bpy.data.actions)
+def of_fbx(declared: Sequence[str]) -> list[Animation]:
+    """The animations of an imported FBX file: one for each stack, in the file's order."""
+    groups: dict[str, list[Channel]] = {}
+    for action in bpy.data.actions:
+        for channel in _channels_of(action):
+            groups.setdefault(_stack_of(channel, declared), []).append(channel)
+    order = {name: index for index, name in reversed(list(enumerate(declared)))}
+    made = [_make(name, channels) for name, channels in groups.items()]
+    return sorted((item for item in made if item), key=lambda item: order.get(item.name, len(order)))
+
+
+def _stack_of(channel: Channel, declared: Sequence[str]) -> str:
+    """The stack that an action was made of. Before Blender 4.5 it is called Object|Stack or Object|Stack|Layer."""
+    name = channel.action.name
+    if name in declared:
+        return name
+    rest = name.removeprefix(f"{channel.target.name}|")
+    return next((stack for stack in declared if rest in (stack, f"{stack}|{stack}")), rest.partition("|")[0])
 
 
 def of_scene(scene: bpy.types.Scene, stage: Stage, name: str = "") -> list[Animation]:
@@ -139,7 +154,7 @@ def _from_actions(actions: Iterable[bpy.types.Action]) -> list[Animation]:
                 groups.setdefault(f"{action.name}/{compat.slot_name(channel.slot)}", []).append(channel)
         else:
             for channel in channels:
-                groups.setdefault(_stack_of(channel), []).append(channel)
+                groups.setdefault(action.name, []).append(channel)
     made = [_make(name, channels) for name, channels in groups.items()]
     return [item for item in made if item]
 
@@ -148,14 +163,6 @@ def _are_alternatives(channels: Sequence[Channel]) -> bool:
     """Whether several slots of an action are for the same datablock."""
     targets = [channel.key[:2] for channel in channels]
     return len(targets) > len(set(targets))
-
-
-def _stack_of(channel: Channel) -> str:
-    """The animation that an action belongs to: the action, or the stack of an action called Object|Stack."""
-    if len(compat.slots_of(channel.action)) > 1:
-        return channel.action.name
-    owner, bar, stack = channel.action.name.partition("|")
-    return stack if bar and owner == channel.target.name and "|" in stack else channel.action.name
 
 
 def _channels_of(action: bpy.types.Action) -> list[Channel]:

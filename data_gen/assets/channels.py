@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ _ANIMATED = (
     "objects", "shape_keys", "meshes", "armatures", "curves", "metaballs", "lattices", "materials", "node_groups",
     "cameras", "lights", "particles", "textures", "cache_files",
 )  # fmt: skip
+_TRANSFORM = ("location", "rotation_euler", "rotation_quaternion", "rotation_axis_angle", "scale")
+Place = tuple[str, str, str]  # kind and name of a datablock, data path of a property of its
 _POSE = re.compile(r'pose\.bones\["(?:[^"\\]|\\.)*"\]\.(location|rotation_\w+|scale)$')
 _CUSTOM = re.compile(r'(.*)\["((?:[^"\\]|\\.)*)"\]$')
 
@@ -84,7 +86,8 @@ def animated() -> Iterator[bpy.types.ID]:
 
 
 def _has_data(item: bpy.types.ID | None) -> bool:
-    return item is not None and item.animation_data is not None
+    """Whether there is animation that may be changed: what is linked from other files plays as it is."""
+    return item is not None and item.animation_data is not None and item.library is None
 
 
 @dataclass
@@ -93,13 +96,13 @@ class Stage:
 
     Attributes:
         assigned: the channel that each datablock plays by itself.
-        muted: NLA tracks and whether they were.
+        tracks: NLA tracks, whether they were muted and whether they were solo.
         values: by datablock and data path, the animated properties' values when no animation has a say.
         opened: the same as they were in the file.
     """
 
     assigned: list[Channel] = field(default_factory=list)
-    muted: list[tuple[bpy.types.NlaTrack, bool]] = field(default_factory=list)
+    tracks: list[tuple[bpy.types.NlaTrack, bool, bool]] = field(default_factory=list)
     values: list[tuple[bpy.types.ID, str, Any]] = field(default_factory=list)
     opened: list[tuple[bpy.types.ID, str, Any]] = field(default_factory=list)
 
@@ -109,10 +112,12 @@ class Stage:
         stage = cls()
         for item in animated():
             data = item.animation_data
+            if data.use_tweak_mode:
+                data.use_tweak_mode = False
             action, slot = compat.assigned(data)
             if action is not None:
                 stage.assigned.append(Channel(item, action, slot))
-            stage.muted += [(track, track.mute) for track in data.nla_tracks]
+            stage.tracks += [(track, track.mute, track.is_solo) for track in data.nla_tracks]
         return stage
 
     def strips(self) -> Iterator[tuple[bpy.types.ID, bpy.types.NlaTrack, bpy.types.NlaStrip]]:
@@ -121,32 +126,31 @@ class Stage:
             for track in item.animation_data.nla_tracks:
                 yield from ((item, track, strip) for strip in track.strips if strip.action is not None)
 
-    def remember(self, channels: Iterable[Channel], pose_at_rest: bool) -> None:
+    def remember(self, channels: Iterable[Channel], still: Mapping[Place, Any] | None) -> None:
         """Note the values of everything that some channel changes.
 
         Args:
             channels: of all animations.
-            pose_at_rest: whether bones without animation are at rest, and not as the file was saved.
+            still: values where nothing is animated, as far as they are known to differ from those now; None: bones
+                are at rest then.
         """
-        seen: set[tuple[str, str, str]] = set()
-        for channel in channels:
-            for curve in channel.curves():
-                key = (channel.key[0], channel.key[1], curve.data_path)
-                if key in seen:
-                    continue
-                seen.add(key)
-                value = _get(channel.target, curve.data_path)
-                if value is None:
-                    continue
-                self.opened.append((channel.target, curve.data_path, value))
-                rest = _rest(curve.data_path) if pose_at_rest else None
-                self.values.append((channel.target, curve.data_path, value if rest is None else rest))
+        changed = {
+            (*channel.key[:2], curve.data_path): channel.target for channel in channels for curve in channel.curves()
+        }
+        for place, target in changed.items():
+            path = place[2]
+            value = _get(target, path)
+            if value is None:
+                continue
+            self.opened.append((target, path, value))
+            rest = _at_rest(path) if still is None else still.get(place)
+            self.values.append((target, path, value if rest is None else rest))
 
     def silence(self) -> None:
         """Let no animation play, and everything be as before any."""
         for item in animated():
             compat.assign(item.animation_data, None, None)
-        for track, _ in self.muted:
+        for track, _, _ in self.tracks:
             track.is_solo = False
             track.mute = True
         for target, path, value in self.values:
@@ -157,8 +161,8 @@ class Stage:
         self.silence()
         for target, path, value in self.opened:
             _set(target, path, value)
-        for track, mute in self.muted:
-            track.mute = mute
+        for track, mute, solo in self.tracks:
+            track.mute, track.is_solo = mute, solo
         for channel in self.assigned:
             compat.assign(channel.target.animation_data, channel.action, channel.slot)
 
@@ -170,7 +174,7 @@ def play(channels: Iterable[Channel]) -> None:
         compat.assign(data, channel.action, channel.slot)
 
 
-def _rest(path: str) -> Any:
+def _at_rest(path: str) -> Any:
     """The value of a bone's transform at rest; None for other paths."""
     found = _POSE.match(path)
     if found is None:
@@ -178,6 +182,21 @@ def _rest(path: str) -> Any:
     rest = {"location": (0.0,) * 3, "scale": (1.0,) * 3, "rotation_quaternion": (1.0, 0.0, 0.0, 0.0)}
     rest |= {"rotation_euler": (0.0,) * 3, "rotation_axis_angle": (0.0, 0.0, 1.0, 0.0)}
     return rest.get(found.group(1))
+
+
+def values_now() -> dict[Place, Any]:
+    """The transforms of all objects and bones, and the values of all shape keys, of the current file."""
+    found: dict[Place, Any] = {}
+    for item in bpy.data.objects:
+        paths = list(_TRANSFORM)
+        for bone in item.pose.bones if item.pose else ():
+            paths += [f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"].{name}' for name in _TRANSFORM]
+        found |= {(item.bl_rna.identifier, item.name_full, path): _get(item, path) for path in paths}
+    for keys in bpy.data.shape_keys:
+        for block in keys.key_blocks:
+            path = f'key_blocks["{bpy.utils.escape_identifier(block.name)}"].value'
+            found[keys.bl_rna.identifier, keys.name_full, path] = block.value
+    return found
 
 
 def resolves(target: bpy.types.ID, path: str) -> bool:

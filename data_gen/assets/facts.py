@@ -31,7 +31,7 @@ class Facts:
         format: "glTF", "FBX", "USD", "Alembic" or "Blender".
         variant: its kind and version in words: "GLB 2.0", "binary 7.4".
         generator: the program that wrote it.
-        title, author, licence, source: as the file states them, "" where it does not.
+        title, author, licence, url: as the file states them, "" where it does not.
         animations: names of the animations it declares, in its order, "" for those without; None: not known before
             the import.
         meshes: number of meshes; None: not known.
@@ -45,7 +45,7 @@ class Facts:
     title: str = ""
     author: str = ""
     licence: str = ""
-    source: str = ""
+    url: str = ""
     animations: tuple[str, ...] | None = None
     meshes: int | None = None
     triangles: int | None = None
@@ -53,7 +53,7 @@ class Facts:
 
     def to_json(self) -> dict[str, Any]:
         """For a clip's metadata: what is stated."""
-        words = ("format", "variant", "generator", "title", "author", "licence", "source")
+        words = ("format", "variant", "generator", "title", "author", "licence", "url")
         return {name: getattr(self, name) for name in words if getattr(self, name)}
 
 

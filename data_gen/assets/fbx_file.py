@@ -15,7 +15,10 @@ from .facts import Facts, truncated
 
 MAGIC = b"Kaydara FBX Binary  \x00"
 _ASCII = re.compile(rb"\A(\xef\xbb\xbf)?\s*(;[^\n]*FBX|FBXHeaderExtension)")
+_STACK = re.compile(rb"S....([^\x00]*)\x00\x01AnimStack", re.DOTALL)
+_TEXT_STACK = re.compile(rb'AnimationStack:[^"\n]*"AnimStack::([^"\n]*)"')
 _HEADER = 27
+_STACKS_SINCE = 7000  # before that there are takes
 _WIDE = 7500  # from this version on offsets have 64 bits
 
 
@@ -57,6 +60,7 @@ def _read_binary(path: Path, data: bytes) -> Facts:
         generator=creator,
         title=said.get(b"Title", ""),
         author=said.get(b"Author", ""),
+        animations=_names(_STACK, data) if version >= _STACKS_SINCE else None,
     )
 
 
@@ -104,8 +108,15 @@ def _read_text(path: Path, data: bytes) -> Facts:
         raise Damaged("truncated", f"{path.name}: a bracket is still open at the end, byte {len(data)}")
     version = re.search(rb"FBXVersion:\s*(\d+)", data)
     creator = re.search(rb'^\s*Creator:\s*"([^"]*)"', data, re.MULTILINE)
+    number = int(version.group(1)) if version else 0
     return Facts(
         format="FBX",
-        variant=f"text {int(version.group(1)) / 1000:g}" if version else "text",
+        variant=f"text {number / 1000:g}" if version else "text",
         generator=creator.group(1).decode("utf-8", "replace") if creator else "",
+        animations=_names(_TEXT_STACK, data) if number >= _STACKS_SINCE else None,
     )
+
+
+def _names(stack: re.Pattern[bytes], data: bytes) -> tuple[str, ...]:
+    """The names of the animation stacks, in the file's order."""
+    return tuple(name.decode("utf-8", "replace") for name in stack.findall(data))

@@ -177,7 +177,7 @@ def _facts(path: Path, document: dict[str, Any], variant: str) -> Facts:
         title=stated("title", "name"),
         author=stated("author", "artist") or str(asset.get("copyright", "")),
         licence=stated("license", "licence"),
-        source=stated("source", "url"),
+        url=stated("source", "url"),
         animations=tuple(str(item.get("name") or "") for item in _list(path, document, "animations")),
         meshes=len(_list(path, document, "meshes")),
         triangles=_count_triangles(path, document),

@@ -12,6 +12,7 @@ import bpy
 from .. import compat
 from ..reasons import Damaged
 from .facts import Facts, Reader
+from .gltf_hook import no_animation_active
 
 # What Blender's glTF importer knew in 4.2; later ones are asked.
 _KNOWN_EXTENSIONS = (
@@ -58,6 +59,16 @@ def open_file(path: Path, facts: Facts) -> None:
     _run(path, _OPERATORS[facts.format])
 
 
+def open_still(path: Path) -> None:
+    """Make an FBX file's contents, without its animations, Blender's current file.
+
+    Raises:
+        Damaged: as `open_file`.
+    """
+    open_empty()
+    _run(path, compat.import_still_fbx)
+
+
 def _run(path: Path, operator: Callable[[str], set[str]]) -> None:
     try:
         result = operator(str(path))
@@ -79,7 +90,8 @@ def _last_line(words: str) -> str:
 
 
 def _gltf(path: str) -> set[str]:
-    return bpy.ops.import_scene.gltf(filepath=path, loglevel=50)
+    with no_animation_active():
+        return bpy.ops.import_scene.gltf(filepath=path, loglevel=50)
 
 
 def _usd(path: str) -> set[str]:

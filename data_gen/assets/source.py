@@ -15,7 +15,7 @@ from ..reasons import Rejection
 from ..rigs.rig import View
 from . import animations, cleaning, extent, importers, materials
 from .animations import Animation
-from .channels import Stage, play
+from .channels import Place, Stage, play, values_now
 from .facts import Facts
 
 VIEW = View(azimuth=(-75.0, 75.0), elevation=(0.0, 35.0))
@@ -91,11 +91,12 @@ def open_source(path: Path, facts: Facts, most_triangles: int) -> AssetSource:
         Rejection: it is too heavy, shows nothing, or has no animation.
     """
     _refuse_known(path, facts, most_triangles)
+    still = _still_values(path, facts)
     importers.open_file(path, facts)
     scene = bpy.context.scene
     stage = Stage.now()
     found = _find_animations(scene, stage, facts)
-    stage.remember((channel for item in found for channel in item.channels), facts.format == "Blender")
+    stage.remember((channel for item in found for channel in item.channels), still)
     objects = cleaning.clean(scene, hidden_is_gone=facts.format != "Blender")
     if not objects:
         raise Rejection("no mesh", f"{path.name} holds {len(scene.objects)} objects, none with a surface to see")
@@ -128,11 +129,22 @@ def _too_heavy(path: Path, triangles: int, most: int) -> Rejection:
     return Rejection("too heavy", f"{path.name} has {triangles} triangles; at most {most} are allowed")
 
 
+def _still_values(path: Path, facts: Facts) -> dict[Place, Any] | None:
+    """Values of what animations move as the file has them, where they are lost when it is opened; see `Stage`."""
+    if facts.format == "Blender":
+        return None
+    if facts.format != "FBX" or facts.animations is None or len(facts.animations) < 2:
+        return {}
+    # The importer lets the first animation play, which overwrites what the file says of the things it moves.
+    importers.open_still(path)
+    return values_now()
+
+
 def _find_animations(scene: bpy.types.Scene, stage: Stage, facts: Facts) -> list[Animation]:
     if facts.format == "glTF":
         return animations.of_gltf(stage, facts.animations or ())
     if facts.format == "FBX":
-        return animations.of_actions(stage)
+        return animations.of_fbx(facts.animations or ())
     if facts.format == "Blender":
         return animations.of_blend(scene, stage)
     return animations.of_scene(scene, stage)
