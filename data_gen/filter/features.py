@@ -50,8 +50,8 @@ class Features:
     items: float = _meaning("number of objects and instances of objects")
     missing_textures: float = _meaning("images the asset names and does not bring")
     displacement: float = _meaning(
-        "sizes the farthest-moving points get within a clip, in the world: 99th percentile over the points of the "
-        "largest distance between two of a point's places"
+        "sizes the farthest-moving points get within a clip, in the world: largest distance between two of a point's "
+        "places; of the points the third-highest, as everywhere below where the most of points is meant"
     )
     relative_displacement: float = _meaning("as displacement, but against the body (see global_travel)")
     relative_median: float = _meaning("as relative_displacement, the surface's median instead of its farthest points")
@@ -78,12 +78,16 @@ class Features:
     rigid_share: float = _meaning("share of the surface that those parts explain; the rest bends or stretches")
     part_turn: float = _meaning("degrees a rigid part turns against the body over the animation, the most, 0 to 180")
     part_travel: float = _meaning("sizes a rigid part's middle travels against the body over the animation, the most")
-    speed: float = _meaning("sizes a second, 99th percentile over points, at the fastest step between two frames")
-    speed_median: float = _meaning("as speed, the median over the steps")
-    acceleration: float = _meaning("sizes a second squared, 99th percentile over points, at the worst three frames")
+    speed: float = _meaning(
+        "sizes a second, of the fastest points, between the two moments looked at where they are fastest"
+    )
+    speed_median: float = _meaning("as speed, the median over the moments looked at")
+    acceleration: float = _meaning(
+        "sizes a second squared, of the points where it is most, at the worst three frames in a row"
+    )
     jump: float = _meaning(
-        "sizes by which a step between two neighbouring frames is longer than both steps beside it, 99th percentile "
-        "over points, at the worst place: fast motion has fast neighbours, a teleport has not"
+        "sizes by which a step between two neighbouring frames is longer than both steps beside it, of the points "
+        "where it is most, at the worst place: fast motion has fast neighbours, a teleport has not"
     )
     pop: float = _meaning(
         "share of the surface whose items appear or vanish (hidden, or scaled down to nothing), counting each item once"
@@ -148,15 +152,15 @@ def measure(motion: Motion) -> Features:
         "triangles": motion.triangles,
         "items": len(motion.area),
         "missing_textures": motion.missing_textures,
-        "displacement": np.quantile(moved, 0.99),
-        "relative_displacement": np.quantile(moved_relative, 0.99),
+        "displacement": _peak(moved),
+        "relative_displacement": _peak(moved_relative),
         "relative_median": _weighted_quantile(moved_relative, weight, 0.5),
         "moving_share": weight[moved_relative >= MOVES].sum(),
         "static_share": weight[np.linalg.norm(np.ptp(places, axis=0), axis=1) < STANDS * size].sum(),
         **_global_features(body, close, size),
         **_part_features(parts, weight, size),
-        "speed": steps.speed.max(initial=0.0),
-        "speed_median": np.median(steps.speed) if len(steps.speed) else 0.0,
+        "speed": steps.speed.max(),
+        "speed_median": np.median(steps.speed),
         "acceleration": steps.acceleration,
         "jump": steps.jump,
         "pop": _popping_share(motion, places, size),
@@ -205,6 +209,12 @@ def _weighted_quantile(values: NDArray[np.float64], weight: NDArray[np.float64],
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weight[order])
     return float(values[order][min(int(np.searchsorted(total, share * total[-1])), len(values) - 1)])
+
+
+def _peak(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The third-highest along the last axis: a small part has more points than that, a stray one has not."""
+    rank = min(3, values.shape[-1])
+    return np.partition(values, -rank, axis=-1)[..., -rank]
 
 
 def _radii(places: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -269,7 +279,7 @@ class _Steps:
     """What happens from one frame to the next, wherever two neighbouring frames were looked at.
 
     Attributes:
-        speed: of the fastest points at each step, sizes a second.
+        speed: of the fastest points in each interval between moments, sizes a second.
         acceleration: the largest, sizes a second squared.
         jump: by how much a step is longer than those beside it, the most, in sizes.
     """
@@ -285,10 +295,10 @@ class _Steps:
         length = np.linalg.norm(vectors, axis=2)
         single = apart < 1.5
         seconds = apart / motion.fps
-        speed = np.quantile(length[single], 0.99, axis=1) / seconds[single] if single.any() else np.zeros(0)
+        speed = _peak(length) / seconds
         even = single[1:] & single[:-1] & (np.abs(apart[1:] - apart[:-1]) < 1e-3)
         bend = np.linalg.norm(vectors[1:] - vectors[:-1], axis=2)[even] / seconds[1:][even, None] ** 2
-        acceleration = float(np.quantile(bend, 0.99, axis=1).max()) if len(bend) else 0.0
+        acceleration = float(_peak(bend).max(initial=0.0))
         return cls(speed, acceleration, _jump(length, apart, single))
 
 
@@ -300,7 +310,7 @@ def _jump(length: NDArray[np.float64], apart: NDArray[np.float64], single: NDArr
     if len(length) == 1:
         return 0.0  # two frames: nothing to compare with
     excess = np.maximum(length - beside * apart[:, None], 0.0)[single]
-    return float(np.quantile(excess, 0.99, axis=1).max()) if len(excess) else 0.0
+    return float(_peak(excess).max(initial=0.0))
 
 
 def _popping_share(motion: Motion, places: NDArray[np.float64], size: float) -> float:

@@ -3,12 +3,13 @@
 
 At most `MOST_TIMES` moments are looked at. Up to that length every frame is; beyond it the moments are first spread
 evenly, then the interval in which points get farthest is halved, again and again. A smooth motion halves with its
-interval; a jump does not, so the halving runs down to the frame where it happens.
+interval; a jump does not, so the halving runs down to the frame where it happens. Where points are fastest two
+neighbouring frames are looked at, and what lies beside the farthest steps, to tell fast motion from a jump.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_TIMES = 64
 EVEN_SHARE = 0.5  # of the moments of a long animation are spread evenly
-SUSPECTS = 4  # jumps whose neighbouring frames are looked at, to tell them from fast motion
+SUSPECTS = 4  # intervals that are looked into closer
 HEAVY = ((1_000_000, 24), (200_000, 48))  # vertices from which fewer moments are looked at: each costs more
 POINTS = 512
 FEWEST_POINTS = 6  # on an item, however small
@@ -229,51 +230,60 @@ def visit_times(
         look: gives the points' places `[P, 3]` at a frame number; NaN where a point is absent.
         first: first frame number.
         last: last frame number, beyond `first`.
-        most: at most so many moments, 16 at least.
+        most: at most so many moments, 24 at least.
 
     Returns:
         What `look` gave, by frame number, rising.
     """
     if last - first <= most - 2:
         return {time: look(time) for time in _every_frame(first, last)}
+    visited = _Visited(look)
     # Whole steps from the first frame, so that halving ends at neighbouring frames.
     steps = np.unique(np.linspace(0, int(last - first), int(most * EVEN_SHARE)).round())
-    seen_so_far = {first + step: look(first + step) for step in steps.tolist()}
-    reach = {(a, b): _reach(seen_so_far[a], seen_so_far[b]) for a, b in _intervals(seen_so_far)}
-    while len(seen_so_far) < most - 2 * SUSPECTS:
-        wide = [interval for interval in reach if interval[1] - interval[0] > 1.5]
-        if not wide:
-            break
-        a, b = max(wide, key=reach.__getitem__)
-        middle = a + round((b - a) / 2)
-        seen_so_far[middle] = look(middle)
-        del reach[a, b]
-        reach[a, middle] = _reach(seen_so_far[a], seen_so_far[middle])
-        reach[middle, b] = _reach(seen_so_far[middle], seen_so_far[b])
-    for time in _around_jumps(reach, first, last):
-        if time not in seen_so_far:
-            seen_so_far[time] = look(time)
-    return dict(sorted(seen_so_far.items()))
+    visited.add(first + step for step in steps.tolist())
+    while len(visited.places) < most - 4 * SUSPECTS and (wide := visited.intervals(wide=True)):
+        visited.add([_middle(max(wide, key=visited.reach))])
+    fastest = sorted(visited.intervals(wide=True), key=lambda one: -visited.reach(one) / (one[1] - one[0]))
+    visited.add(time for one in fastest[:SUSPECTS] for time in (_middle(one), _middle(one) + 1))
+    farthest = sorted(visited.intervals(wide=False), key=lambda one: -visited.reach(one))
+    around = [time for a, b in farthest[:SUSPECTS] for time in (a - 1, b + 1)]
+    visited.add(time for time in around if first <= time <= last)
+    return dict(sorted(visited.places.items()))
+
+
+class _Visited:
+    """What has been looked at."""
+
+    def __init__(self, look: Callable[[float], NDArray[np.float32]]) -> None:
+        self._look = look
+        self.places: Places = {}
+        self._reach: dict[tuple[float, float], float] = {}
+
+    def add(self, times: Iterable[float]) -> None:
+        """Look at what has not been looked at yet."""
+        for time in times:
+            if time not in self.places:
+                self.places[time] = self._look(time)
+
+    def intervals(self, wide: bool) -> list[tuple[float, float]]:
+        """Those of several frames, or those of one."""
+        return [(a, b) for a, b in pairwise(sorted(self.places)) if (b - a > 1.5) == wide]
+
+    def reach(self, interval: tuple[float, float]) -> float:
+        """How far the third-farthest point gets in it."""
+        if interval not in self._reach:
+            a, b = (self.places[time].astype(np.float64) for time in interval)
+            distance = np.nan_to_num(np.linalg.norm(b - a, axis=1))
+            rank = min(3, len(distance))
+            self._reach[interval] = float(np.partition(distance, -rank)[-rank])
+        return self._reach[interval]
+
+
+def _middle(interval: tuple[float, float]) -> float:
+    """A frame in the middle, whole steps from the interval's ends."""
+    return interval[0] + round((interval[1] - interval[0]) / 2)
 
 
 def _every_frame(first: float, last: float) -> list[float]:
     times = [first + step for step in range(int(last - first + 1e-6) + 1)]
     return times if last - times[-1] < 1e-3 else [*times, last]
-
-
-def _intervals(places: Places) -> list[tuple[float, float]]:
-    times = sorted(places)
-    return list(pairwise(times))
-
-
-def _around_jumps(reach: dict[tuple[float, float], float], first: float, last: float) -> list[float]:
-    """The frames before and after the farthest of the one-frame steps."""
-    steps = sorted((item for item in reach if item[1] - item[0] < 1.5), key=lambda item: (-reach[item], item))
-    return [time for a, b in steps[:SUSPECTS] for time in (a - 1, b + 1) if first <= time <= last]
-
-
-def _reach(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """How far the farthest points get between two moments, few odd ones aside."""
-    distance = np.linalg.norm(b.astype(np.float64) - a, axis=1)
-    distance = distance[np.isfinite(distance)]
-    return float(np.quantile(distance, 0.99)) if len(distance) else 0.0

@@ -47,18 +47,18 @@ LIMITS: tuple[Limit, ...] = (
     Limit("min_frames", "frames", 4, "too short", "three frames are two poses and a guess"),
     Limit("max_pop", "pop", 0.01, "pops", "what appears from nowhere cannot be dragged; 1 % is an eye or a spark"),
     Limit(
-        "max_jump", "jump", 0.35, "teleport",
-        "sword strokes, the snappiest motion looked at, reach 0.23 sizes; teleports are mostly beyond half a size",
+        "max_jump", "jump", 0.4, "teleport",
+        "sword strokes, the snappiest motion looked at, reach 0.31 sizes",
     ),
     Limit(
         "max_speed", "speed", 40.0, "teleport",
-        "sizes a second; strokes reach 17, a flicker back and forth every frame at 24 frames a second is beyond",
+        "sizes a second; strokes reach 22",
     ),
-    Limit("max_stretch", "stretch", 6.0, "explodes", "skins and morphs stretch up to 2.5 fold, torn ones without end"),
+    Limit("max_stretch", "stretch", 6.0, "explodes", "skins and morphs stretch up to 3.5 fold, torn ones without end"),
     Limit("max_extent_growth", "extent_growth", 3.0, "explodes", "unfolding and lunging grows up to twofold"),
     Limit(
-        "min_displacement", "displacement", 0.05, "static",
-        "a twentieth of the asset is about four pixels of a 128 pixel frame; idling characters breathe 0.02 to 0.04",
+        "min_displacement", "displacement", 0.06, "static",
+        "about six pixels of a frame of 128; idling characters breathe 0.02 to 0.06",
     ),
     Limit("max_global_scale", "global_scale", 1.5, "drastic change", "growing and shrinking as a whole is no part's"),
     Limit("max_mirrored", "mirrored", 0.0, "drastic change", "nothing real turns inside out"),
@@ -75,7 +75,7 @@ LIMITS: tuple[Limit, ...] = (
 )  # fmt: skip
 
 VIEW_LIMITS: tuple[Limit, ...] = (
-    Limit("min_coverage", "coverage", 0.002, "blank", "an eighth of a thousandth is 32 pixels of 128 by 128"),
+    Limit("min_coverage", "coverage", 0.002, "blank", "32 pixels of 128 by 128"),
     Limit("max_white", "white", 0.98, "blank", "a white shape on white shows nothing"),
     Limit("max_black", "black", 0.98, "blank", "black without shading: materials that were lost"),
     Limit("max_off_screen", "off_screen", 0.1, "off-screen", "the still has to show the object"),
