@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import math
 import struct
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+import numpy as np
 
 from ..reasons import Damaged
 from .facts import Facts, Reader, truncated, unreadable
@@ -20,6 +24,7 @@ COMPRESSIONS = {
     "KHR_meshopt_compression": "meshopt",
     "KHR_texture_basisu": "Basis Universal",
 }
+_FLOAT = 5126
 _MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 _CORNERS = {4: lambda count: count // 3, 5: lambda count: count - 2, 6: lambda count: count - 2}
 
@@ -31,21 +36,20 @@ def read_gltf(path: Path, reader: Reader) -> Facts:
         Damaged: cut off, not glTF 2.0, without its buffers, or in need of a decoder that is not here.
     """
     data = path.read_bytes()
-    binary = None
     if data[:4] == MAGIC:
         document, binary = _read_glb(path, data)
     else:
-        document = _read_json(path, data)
+        document, binary = _read_json(path, data), None
     version = str(_entry(path, document, "asset", {}).get("version", ""))
     if version != "2.0":
         raise Damaged("unsupported format", f"{path.name}: glTF version {version or 'not stated'}; 2.0 can be read")
     _check_extensions(path, document, reader)
-    _check_buffers(path, document, binary)
+    _check_positions(path, document, _read_buffers(path, document, binary))
     return _facts(path, document, "GLB 2.0" if data[:4] == MAGIC else "glTF 2.0")
 
 
-def _read_glb(path: Path, data: bytes) -> tuple[dict[str, Any], int | None]:
-    """The JSON and the length of the binary chunk, None without one."""
+def _read_glb(path: Path, data: bytes) -> tuple[dict[str, Any], bytes | None]:
+    """The JSON and the binary chunk, None without one."""
     if len(data) < 20:
         raise truncated(path, "a GLB header", len(data), 20)
     version, length = struct.unpack_from("<II", data, 4)
@@ -65,7 +69,7 @@ def _read_glb(path: Path, data: bytes) -> tuple[dict[str, Any], int | None]:
     if not chunks or chunks[0][0] != b"JSON":
         raise unreadable(path, "the first GLB chunk is not JSON")
     _, start, size = chunks[0]
-    binary = next((size for kind, _, size in chunks[1:] if kind == b"BIN\0"), None)
+    binary = next((data[begin : begin + length] for kind, begin, length in chunks[1:] if kind == b"BIN\0"), None)
     return _read_json(path, data[start : start + size]), binary
 
 
@@ -115,27 +119,29 @@ def _check_extensions(path: Path, document: dict[str, Any], reader: Reader) -> N
         raise unreadable(path, f"it requires the glTF extension {name}, which the importer does not know")
 
 
-def _check_buffers(path: Path, document: dict[str, Any], binary: int | None) -> None:
-    """Every buffer is there, as long as declared, and holds the views into it."""
-    buffers = _list(path, document, "buffers")
-    lengths = []
-    for index, buffer in enumerate(buffers):
-        declared = _entry(path, buffer, "byteLength", 0)
-        has = _buffer_length(path, document, index, buffer, binary)
-        if has < declared:
-            raise truncated(path, f"buffer {index} ({_uri_words(buffer)})", has, declared)
-        lengths.append(has)
+def _read_buffers(path: Path, document: dict[str, Any], binary: bytes | None) -> list[bytes]:
+    """The buffers, each as long as declared and as the views into it need."""
+    declared = _list(path, document, "buffers")
+    buffers = []
+    for index, buffer in enumerate(declared):
+        content = _read_buffer(path, document, index, buffer, binary)
+        needs = _entry(path, buffer, "byteLength", 0)
+        if len(content) < needs:
+            raise truncated(path, f"buffer {index} ({_uri_words(buffer)})", len(content), needs)
+        buffers.append(content)
     for index, view in enumerate(_list(path, document, "bufferViews")):
         buffer = _entry(path, view, "buffer", 0)
         end = _entry(path, view, "byteOffset", 0) + _entry(path, view, "byteLength", 0)
         if not 0 <= buffer < len(buffers):
             raise unreadable(path, f"buffer view {index} is of buffer {buffer}; there are {len(buffers)}")
-        if end > lengths[buffer]:
-            raise truncated(path, f"buffer view {index}", lengths[buffer], end)
+        if end > len(buffers[buffer]):
+            raise truncated(path, f"buffer view {index}", len(buffers[buffer]), end)
+    return buffers
 
 
-def _buffer_length(path: Path, document: dict[str, Any], index: int, buffer: dict[str, Any], binary: int | None) -> int:
-    """Bytes that a buffer really has."""
+def _read_buffer(
+    path: Path, document: dict[str, Any], index: int, buffer: dict[str, Any], binary: bytes | None
+) -> bytes:
     uri = _entry(path, buffer, "uri", "")
     if not uri:
         if index == 0 and binary is not None:
@@ -144,12 +150,43 @@ def _buffer_length(path: Path, document: dict[str, Any], index: int, buffer: dic
             raise Damaged("unsupported compression", f"{path.name}: meshopt cannot be decoded here")
         raise Damaged("missing", f"{path.name}: buffer {index} has neither data nor a file")
     if uri.startswith("data:"):
-        content = uri.partition(",")[2]
-        return len(content) * 3 // 4 - content.count("=", -2)
+        try:
+            return base64.b64decode(uri.partition(",")[2])
+        except binascii.Error as error:
+            raise unreadable(path, f"buffer {index} is no base64: {error}") from error
     file = path.parent / unquote(uri)
     if not file.is_file():
         raise Damaged("missing", f"{path.name}: buffer file {unquote(uri)} is not beside it")
-    return file.stat().st_size
+    return file.read_bytes()
+
+
+def _check_positions(path: Path, document: dict[str, Any], buffers: list[bytes]) -> None:
+    """Refuse vertices without a place: the importer would put them into the origin without a word."""
+    accessors, views = _list(path, document, "accessors"), _list(path, document, "bufferViews")
+    for number, mesh in enumerate(_list(path, document, "meshes")):
+        for primitive in _list(path, mesh, "primitives"):
+            index = _entry(path, primitive, "attributes", {}).get("POSITION")
+            if not isinstance(index, int) or not 0 <= index < len(accessors):
+                continue
+            broken = _count_broken(path, accessors[index], views, buffers)
+            if broken:
+                raise Damaged("degenerate geometry", f"{path.name}: {broken} vertices of mesh {number} are not finite")
+
+
+def _count_broken(path: Path, accessor: dict[str, Any], views: list[dict[str, Any]], buffers: list[bytes]) -> int:
+    """How many of an accessor's vectors are not finite."""
+    index, count = _entry(path, accessor, "bufferView", -1), _entry(path, accessor, "count", 0)
+    if not 0 <= index < len(views) or accessor.get("componentType") != _FLOAT or count <= 0:
+        return 0
+    view = views[index]
+    start = _entry(path, view, "byteOffset", 0) + _entry(path, accessor, "byteOffset", 0)
+    stride = _entry(path, view, "byteStride", 0) or 12
+    end = start + (count - 1) * stride + 12
+    content = buffers[_entry(path, view, "buffer", 0)]
+    if end > len(content):
+        raise truncated(path, "an accessor of positions", len(content), end)
+    places = np.ndarray((count, 3), "<f4", content, start, (stride, 4))
+    return int((~np.isfinite(places).all(1)).sum())
 
 
 def _uri_words(buffer: dict[str, Any]) -> str:
