@@ -72,7 +72,8 @@ class _Work:
         with self.watch("import"):
             bpy.ops.wm.read_factory_settings(use_empty=True)
             path = Path(self.task["path"])
-            source: Source = open_scene(path) if self.task["kind"] == "scene" else open_asset(path)
+            shot = self.task["kind"] == "scene"
+            source: Source = open_scene(path, self.order["scripts"]) if shot else open_asset(path)
         self._take_up(source)
         names = source.animations()
         wanted = self.order.get("animation")

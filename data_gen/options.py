@@ -167,6 +167,7 @@ class FilterOrder(Order):
     assets: tuple[Path, ...] = option((), "Files and folders with animated assets.", flag="ASSETS")
     scene: Path | None = option(None, "A .blend file to be taken as one shot.", metavar="SCENE.blend")
     procedural: str = option("", "Procedural rigs; KIND may be all.", metavar="KIND:N")
+    scripts: bool = option(False, "Let the scene run the Python scripts and drivers it holds.", shapes_data=True)
     out: Path | None = option(None, "Folder of the dataset.", metavar="DIR")
     seed: int = option(0, "Decides everything random.", low=0, high=MAX_SEED, shapes_data=True)
     animation: str = option("", "Only the animations of this name.", metavar="NAME", shapes_data=True)

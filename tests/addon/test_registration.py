@@ -15,7 +15,8 @@ ADDON = "puppet_master"
 def names():
     """What the add-on adds to Blender's types and operators."""
     types = {name for name in dir(bpy.types) if name.upper().startswith(("PUPPET", "PUPPETMASTER"))}
-    return types, set(dir(bpy.ops.puppet_master)), hasattr(bpy.types.Scene, "puppet_master")
+    on_scene = [name for name in ("puppet_master", "puppet_master_clips") if hasattr(bpy.types.Scene, name)]
+    return types, set(dir(bpy.ops.puppet_master)), on_scene
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def blender():
 
 def test_the_addon_comes_and_goes_without_a_trace_more_than_once(blender):
     before = names()
-    assert before == (set(), set(), False)
+    assert before == (set(), set(), [])
     seen = []
     for _ in range(2):
         bpy.ops.preferences.addon_enable(module=ADDON)
@@ -36,16 +37,18 @@ def test_the_addon_comes_and_goes_without_a_trace_more_than_once(blender):
         assert names() == before
     assert seen[0] == seen[1]
     types, operators, on_scene = seen[0]
-    assert on_scene
-    assert operators == {"make_still", "add_drag", "remove_drag", "preview", "cancel", "load_result"}
-    assert {"PUPPETMASTER_PT_still", "PUPPETMASTER_PT_drags", "PUPPETMASTER_PT_preview"} <= types
+    assert on_scene == ["puppet_master", "puppet_master_clips"]
+    previews = {"make_still", "add_drag", "remove_drag", "preview", "cancel", "load_result"}
+    assert operators == previews | {"render_clips", "cancel_clips", "open_clip_report"}
+    panels = {"PUPPETMASTER_PT_still", "PUPPETMASTER_PT_drags", "PUPPETMASTER_PT_preview", "PUPPETMASTER_PT_clips"}
+    assert panels <= types
 
 
 def test_everything_the_user_can_point_at_has_a_tooltip(scene):
     bpy.ops.puppet_master.add_drag()
     drag = scene.puppet_master.drags[0]
     preferences = bpy.context.preferences.addons[ADDON].preferences
-    shown = [owner.bl_rna for owner in (scene.puppet_master, drag, drag.points[0])]
+    shown = [owner.bl_rna for owner in (scene.puppet_master, drag, drag.points[0], scene.puppet_master_clips)]
     operators = [getattr(bpy.ops.puppet_master, name).get_rna_type() for name in dir(bpy.ops.puppet_master)]
     bare = [operator.identifier for operator in operators if not operator.description]
     own = [preferences.bl_rna.properties[name] for name in ("backend_python", "output_folder")]
