@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m puppet_master.data_gen`: the same commands as `puppet-master data`."""
 
-from .cli import app
+import sys
+
+from .cli import main
 
 if __name__ == "__main__":
-    app(prog_name="puppet-master data")
+    sys.exit(main())

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..backend.errors import PuppetMasterError
 from ..backend.requirements import check_drawing
+from .filter.decide import Decider
 from .options import FilterOrder, RenderOrder, add_arguments, order_of
 from .plan import FILTER, RENDER
 from .pool import LocalPool, Pool
@@ -46,6 +47,7 @@ def carry_out(order: FilterOrder, stage: str = RENDER) -> Summary:
         PuppetMasterError: see `run.run`.
     """
     order = replace(order, workers=order.workers or os.cpu_count() or 1)
+    Decider.of(order.to_json())  # a filter that cannot be read is found out before anything starts
     with ExitStack() as stack:
         listen = _print_json if order.as_json else stack.enter_context(progress())
         return run(order, stage, choose_pool(order), listen)

@@ -7,13 +7,10 @@ Kept apart from the rigs so that the command line knows the kinds without Blende
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from ..backend.errors import InputError
-from .batch import Unit
 
 # How often each kind is drawn when all are asked for.
 WEIGHTS = {
@@ -52,33 +49,6 @@ def parse_order(text: str) -> tuple[str, int]:
     return kind, count
 
 
-def plan_procedural(order: str, seed: int, folder: Path) -> list[Unit]:
-    """The clips that an order "KIND:COUNT" stands for.
-
-    Clip i of seed S has seed S·10⁶ + i, so different seeds share no clip, and a longer order begins
-    with the clips of a shorter one.
-    """
-    kind, count = parse_order(order)
-    units = [(draw_kind(own) if kind == "all" else kind, own) for own in clip_seeds(seed, count)]
-    return [Unit(name, own, folder / f"{name}-{own}.npz") for name, own in units]
-
-
-def plan_assets(assets: Sequence[Path], count: int, seed: int, folder: Path) -> list[Unit]:
-    """`count` clips of each asset file.
-
-    Raises:
-        InputError: a file is missing, or two have the same name without its ending.
-    """
-    units = []
-    for asset in assets:
-        if not asset.is_file():
-            raise InputError(f"asset {asset} does not exist")
-        units += [Unit("asset", own, folder / f"{asset.stem}-{own}.npz", asset) for own in clip_seeds(seed, count)]
-    if len({unit.path for unit in units}) < len(units):
-        raise InputError("two assets have the same file name, so their clips would too; rename one")
-    return units
-
-
 def drawn_rigs(order: str, seed: int) -> list[tuple[str, int]]:
     """Kind and seed of each rig that an order "KIND:COUNT" stands for.
 
@@ -90,11 +60,11 @@ def drawn_rigs(order: str, seed: int) -> list[tuple[str, int]]:
 
 
 def clip_seeds(seed: int, count: int) -> range:
-    """The seeds of a run's clips."""
+    """The seeds of a run's rigs."""
     return range(seed * SEED_STRIDE, seed * SEED_STRIDE + count)
 
 
 def draw_kind(seed: int) -> str:
-    """The kind that a clip's seed stands for when all kinds are asked for."""
+    """The kind that a rig's seed stands for when all kinds are asked for."""
     shares = np.array(list(WEIGHTS.values()))
     return str(np.random.default_rng(seed).choice(list(WEIGHTS), p=shares / shares.sum()))

@@ -79,14 +79,14 @@ class Option:
         if self.default not in (None, "", (), False) and not self.positional:
             value = ",".join(map(str, self.default)) if self.many else self.default
             notes.append(f"default {value}")
-        return f"{self.help} [{'; '.join(notes)}]" if notes else self.help
+        return f"{self.help} ({'; '.join(notes)})" if notes else self.help
 
     @property
     def limits(self) -> str:
         """ "1 to 256", "at least 1", or nothing."""
         if self.low is None:
             return ""
-        return f"at least {self.low:g}" if self.high is None else f"{self.low:g} to {self.high:g}"
+        return f"at least {self.low}" if self.high is None else f"{self.low} to {self.high}"
 
     def check(self, value: Any) -> Any:
         """The value, of the option's type.
@@ -192,6 +192,16 @@ class FilterOrder(Order):
     ray: str = option("", "Work on a running Ray cluster.", metavar="ADDRESS|auto")
     blender: Path | None = option(None, "Blender to run; otherwise Blender's Python module.", metavar="PROGRAM")
     as_json: bool = option(False, "Print events and a summary as JSON lines.", flag="--json")
+
+    def for_workers(self) -> dict[str, Any]:
+        """The order as JSON for processes that may run in another folder: paths in full."""
+        full = self.to_json()
+        if self.filter not in (THRESHOLDS, NO_FILTER):
+            full["filter"] = str(Path(self.filter).absolute())
+        for name in ("decisions", "scene", "out", "blender"):
+            full[name] = full[name] and str(Path(full[name]).absolute())
+        del full["assets"]  # a unit knows its own
+        return full
 
     def settings(self) -> dict[str, Any]:
         """What decides the dataset's contents beside its assets: JSON values.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Several slots on this machine, or none at all: the same work in the process that asks for it. stdlib only."""
+"""Several slots side by side on this machine. stdlib only."""
 
 from __future__ import annotations
 
@@ -8,20 +8,14 @@ import queue
 import shutil
 import subprocess
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
-from ..backend.errors import InputError, PuppetMasterError
-from .ledger import STDERR_KEPT, Line
-from .packing import commit
+from ..backend.errors import InputError
 from .slot import Event, Limits, Outcome, Program, Slot
-from .worker import versions
 
 Task = dict[str, Any]
-MakeUnit = Callable[[Task, Callable[[Event], None]], list[Line]]
 
 
 class Pool(Protocol):
@@ -106,27 +100,6 @@ class _Shared:
     def end(self) -> None:
         """Give out no more."""
         self._ended = True
-
-
-class HerePool:
-    """The work in this very process, one unit after another: for the scene that is open in Blender."""
-
-    def __init__(self, make_unit: MakeUnit) -> None:
-        self._make_unit = make_unit
-
-    def results(self, tasks: Iterable[Task], on_event: Callable[[Event], None]) -> Iterator[Outcome]:
-        """See `Pool.results`."""
-        for task in tasks:
-            try:
-                lines = self._make_unit(task, lambda event, key=task["key"]: on_event({**event, "key": key}))
-                commit(Path(task["out"]), task["key"], lines, versions())
-            except PuppetMasterError as error:
-                yield Outcome(task["key"], stop=(error.kind, str(error)))
-            except Exception as error:  # noqa: BLE001 - the ledger keeps it; the others are still made
-                trace = traceback.format_exc()[-STDERR_KEPT:]
-                yield Outcome(task["key"], "crashed", f"{type(error).__name__}: {error}", trace)
-            else:
-                yield Outcome(task["key"])
 
 
 def graphics_cards() -> tuple[str, ...]:
