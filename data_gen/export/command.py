@@ -37,9 +37,7 @@ def export(
     columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=2, disable=as_json) as progress:
         task = progress.add_task("clips", total=len(ShardFolder(dataset)))
-        summary = export_dataset(
-            dataset, out, format, options, workers, lambda count: progress.advance(task, count)
-        )
+        summary = export_dataset(dataset, out, format, options, workers, lambda count: progress.advance(task, count))
     _say(summary, out, as_json)
 
 

@@ -122,7 +122,7 @@ def dots(drags: NDArray[np.float32], width: int, height: int) -> str:
         frames.append(f"<svg y='{i * h:g}' width='{w:g}' height='{h:g}'>{marks}</svg>")
     size = f"viewBox='0 0 {w:g} {h * len(frames):g}' preserveAspectRatio='none'"
     drawing = f"<svg xmlns='http://www.w3.org/2000/svg' {size}>{''.join(frames)}</svg>"
-    return f"url(\"data:image/svg+xml,{quote(drawing, safe=' =:/')}\")"
+    return f'url("data:image/svg+xml,{quote(drawing, safe=" =:/")}")'
 
 
 def paths(drags: NDArray[np.float32], width: int, height: int) -> Html:

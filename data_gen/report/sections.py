@@ -250,4 +250,3 @@ def duration(seconds: float) -> str:
 def plural(count: int, one: str, many: str = "") -> str:
     """`1 clip`, `2 clips`."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
-

@@ -108,4 +108,3 @@ def _shown(count: int, total: int) -> str:
     if count == total:
         return f"All {plural(total, 'clip')}."
     return f"{number(count)} of {plural(total, 'clip')}, evenly spread over the dataset."
-
