@@ -29,6 +29,8 @@ CHUNK = 1 << 18
 REDIRECTS = 6
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that another try may change
 LONGEST_WAIT = 120.0  # seconds between two tries
+NO_SUCH_RANGE = 416
+REDIRECTED = (301, 302, 303, 307, 308)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 AGENT = "puppet-master-data-fetch"
 
@@ -115,16 +117,6 @@ def fetch_file(
                 raise Cancelled("stopped") from None
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """The first answer about a file: what it is, and where its bytes are."""
-
-    sha256: str
-    size: int | None
-    url: str
-    stream: Any
-
-
 def _try(
     url: str,
     target: Path,
@@ -134,22 +126,16 @@ def _try(
     on_bytes: Callable[[int], None],
 ) -> Fetched:
     try:
-        answer = _ask(url, patience.timeout)
-        expected = sha256 or answer.sha256
-        # Without a checksum nobody could tell whether the rest belongs to the beginning: begin anew.
-        partial = target.with_name(f".{target.name}.{expected[:16] or 'unverified'}.partial")
-        kept = _size_of(partial) if expected else 0
-        stream, start = _open_at(answer, kept, patience.timeout)
+        answer = _ask(url, target, sha256, patience.timeout)
     except (OSError, http.client.HTTPException) as error:
         raise _passing(url, error) from error
-    with stream:
-        on_bytes(start)
-        received = _save(stream, partial, start, url, patience, on_bytes)
-    size = answer.size
-    if size is not None and received < size:
+    with answer.stream as stream:
+        on_bytes(answer.start)
+        received = _save(stream, answer.partial, answer.start, url, patience, on_bytes)
+    if answer.size is not None and received < answer.size:
         on_bytes(-received)
-        raise _Passing(f"{_host(url)} sent {received} of {size} bytes")
-    return _accept(partial, target, expected, size, check, lambda: on_bytes(-received))
+        raise _Passing(f"{_host(url)} sent {received} of {answer.size} bytes")
+    return _accept(answer.partial, target, answer.sha256, answer.size, check, lambda: on_bytes(-received))
 
 
 def _accept(
@@ -184,43 +170,72 @@ def _accept(
     return Fetched(target, real, found)
 
 
-def _ask(url: str, timeout: float) -> _Answer:
-    """Follow an address up to the bytes; on the way note the checksum and the size."""
-    sha256, size = "", None
+@dataclass
+class _Answer:
+    """What the servers say about a file, and its bytes.
+
+    Attributes:
+        sha256: of the file; empty if nobody states it.
+        size: of the file; None if nobody states it.
+        partial: what was loaded before, and where the rest goes.
+        start: bytes that are there already.
+        stream: the bytes from there on.
+    """
+
+    sha256: str
+    size: int | None
+    partial: Path
+    start: int = 0
+    stream: Any = None
+
+
+def _ask(url: str, target: Path, sha256: str, timeout: float) -> _Answer:
+    """Follow an address up to the bytes; as soon as the checksum is known, ask for the missing ones only."""
+    answer = _Answer(sha256, None, _partial_of(target, sha256))
     for _ in range(REDIRECTS):
-        answer = _open(url, {}, timeout)
-        headers: Message = answer.headers
-        sha256 = sha256 or _checksum(headers)
-        if (linked := headers.get("X-Linked-Size", "")).isdigit():
-            size = int(linked)
-        if answer.status in (301, 302, 303, 307, 308):
-            answer.close()
-            place = urljoin(url, headers.get("Location", ""))
-            if urlsplit(place).scheme not in ("http", "https"):
-                raise FetchError(f"{_host(url)} points to {place!r}, which is no web address")
-            url = place
+        kept = _size_of(answer.partial) if answer.sha256 else 0
+        if kept and kept == answer.size:
+            answer.start, answer.stream = kept, _Nothing()
+            return answer
+        try:
+            reply = _open(url, {"Range": f"bytes={kept}-"} if kept else {}, timeout)
+        except FetchError as error:
+            if error.status != NO_SUCH_RANGE or not kept:
+                raise
+            answer.partial.unlink(missing_ok=True)  # it is longer than the file: of no use
+            raise _Passing(str(error), error.status) from error
+        if not answer.sha256:
+            answer.sha256 = _checksum(reply.headers)
+            answer.partial = _partial_of(target, answer.sha256)
+        if (linked := reply.headers.get("X-Linked-Size", "")).isdigit():
+            answer.size = int(linked)
+        if reply.status in REDIRECTED:
+            reply.close()
+            url = urljoin(url, reply.headers.get("Location", ""))
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise FetchError(f"redirected to {url!r}, which is no web address")
             continue
-        if size is None and (length := headers.get("Content-Length", "")).isdigit():
-            size = int(length)
-        return _Answer(sha256, size, url, answer)
+        start, size = _span(reply)
+        if start not in (0, kept):
+            reply.close()
+            raise _Passing(f"{_host(url)} sent another range than was asked for")
+        answer.start, answer.stream = start, reply
+        answer.size = answer.size if answer.size is not None else size
+        return answer
     raise FetchError(f"{_host(url)} redirects without end")
 
 
-def _open_at(answer: _Answer, kept: int, timeout: float) -> tuple[Any, int]:
-    """A stream of the file's bytes from `kept` on, or from 0 if the server cannot."""
-    if not kept or answer.size is None or kept > answer.size:
-        return answer.stream, 0
-    answer.stream.close()
-    if kept == answer.size:
-        return _Nothing(), kept
-    stream = _open(answer.url, {"Range": f"bytes={kept}-"}, timeout)
-    span = re.match(r"bytes (\d+)-", stream.headers.get("Content-Range", ""))
-    if stream.status == 206 and span and int(span[1]) == kept:
-        return stream, kept
-    if stream.status == 200:
-        return stream, 0
-    stream.close()
-    raise _Passing(f"{_host(answer.url)} answered a range with status {stream.status}", stream.status)
+def _partial_of(target: Path, sha256: str) -> Path:
+    """Without a checksum nobody could tell whether the rest belongs to the beginning: such a file is begun anew."""
+    return target.with_name(f".{target.name}.{sha256[:16] or 'unverified'}.partial")
+
+
+def _span(reply: Any) -> tuple[int, int | None]:
+    """Where the bytes of a reply begin, and how long the whole file is."""
+    if reply.status == 206 and (span := re.match(r"bytes (\d+)-\d+/(\d+|\*)", reply.headers.get("Content-Range", ""))):
+        return int(span[1]), int(span[2]) if span[2].isdigit() else None
+    length = reply.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdigit() else None
 
 
 class _Nothing:
@@ -289,7 +304,7 @@ def _open(url: str, headers: Mapping[str, str], timeout: float) -> IO[bytes] | A
     try:
         return _OPENER.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
-        if error.code in (301, 302, 303, 307, 308):
+        if error.code in REDIRECTED:
             return error
         error.close()
         message = f"{_host(url)} answered {error.code} {error.reason}".rstrip()
