@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import bpy
 import numpy as np
-from numpy.typing import NDArray
 
 # Emptied between clips, so that a worker's memory does not grow.
 _COLLECTIONS = (
@@ -54,19 +51,3 @@ def set_time(scene: bpy.types.Scene, time: float) -> None:
     """Show the scene at a frame number that may lie between whole frames."""
     whole = int(np.floor(time))
     scene.frame_set(whole, subframe=float(time - whole))
-
-
-def bounds_over_time(
-    scene: bpy.types.Scene, objects: Sequence[bpy.types.Object], times: Sequence[float]
-) -> NDArray[np.float64]:
-    """Corners of the objects' bounding boxes in the world, `[times, objects, 8, 3]`."""
-    corners = np.zeros((len(times), len(objects), 8, 3))
-    for row, time in enumerate(times):
-        set_time(scene, time)
-        depsgraph = bpy.context.evaluated_depsgraph_get()
-        for column, item in enumerate(objects):
-            evaluated = item.evaluated_get(depsgraph)
-            box = np.array([tuple(corner) for corner in evaluated.bound_box])
-            matrix = np.array(evaluated.matrix_world)
-            corners[row, column] = box @ matrix[:3, :3].T + matrix[:3, 3]
-    return corners

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from .cameras import Lens, Viewpoint, place_camera
 from .drags import choose_drags
+from .geometry import Geometry
 from .look import Look
 from .playback import Playback
 from .points import sample_points
@@ -54,7 +56,7 @@ def film_strip(playback: Playback, settings: RenderSettings) -> Strip | None:
     small = replace(settings, size=SIZE, samples=SAMPLES)
     times = np.linspace(playback.first, playback.last, FRAMES).tolist()
     clear_shot(scene)
-    corners = _corners(playback, times)
+    corners = reach(playback, times)
     if corners is None:
         return None
     place_camera(scene, corners, VIEWPOINT)
@@ -64,21 +66,18 @@ def film_strip(playback: Playback, settings: RenderSettings) -> Strip | None:
     return Strip(render_frames(scene, times, small), {"drags": drags, "times": times})
 
 
-def _corners(playback: Playback, times: list[float]) -> NDArray[np.float64] | None:
-    """The corners of the boxes that hold the objects over time; None if they are no proper box."""
-    found = []
+def reach(playback: Playback, times: Sequence[float]) -> NDArray[np.float64] | None:
+    """The corners of the box that holds all that is rendered at some moments, `[8, 3]`; None if it is no proper box."""
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for time in times:
         set_time(playback.scene, time)
-        depsgraph = bpy.context.evaluated_depsgraph_get()
-        for item in playback.objects:
-            evaluated = item.evaluated_get(depsgraph)
-            box = np.array([tuple(corner) for corner in evaluated.bound_box])
-            matrix = np.array(evaluated.matrix_world)
-            found.append(box @ matrix[:3, :3].T + matrix[:3, 3])
-    corners = np.concatenate(found) if found else np.zeros((0, 3))
-    corners = corners[np.isfinite(corners).all(1)]
-    extent = np.ptp(corners, axis=0).max() if len(corners) else 0.0
-    return corners if 0 < extent < np.inf else None
+        points = Geometry.of(playback.objects, bpy.context.evaluated_depsgraph_get()).vertices
+        points = points[np.isfinite(points).all(1)]
+        if len(points):
+            low, high = np.minimum(low, points.min(0)), np.maximum(high, points.max(0))
+    if not (high - low).max() > 0:
+        return None
+    return np.array([(x, y, z) for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
 
 
 def _drags(playback: Playback, times: list[float]) -> list[Any]:

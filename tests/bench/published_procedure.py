@@ -32,8 +32,9 @@ def render(order: dict[str, Any], folder: Path) -> None:
     from puppet_master.data_gen.cameras import Lens, place_camera, random_viewpoint
     from puppet_master.data_gen.look import random_look
     from puppet_master.data_gen.render import set_up
-    from puppet_master.data_gen.scene import bounds_over_time, set_time
+    from puppet_master.data_gen.scene import set_time
     from puppet_master.data_gen.settings import RenderSettings
+    from puppet_master.data_gen.strip import reach
     from puppet_master.data_gen.window import choose_times
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -41,7 +42,7 @@ def render(order: dict[str, Any], folder: Path) -> None:
     scene = playback.scene
     rng = np.random.default_rng(order["animation"])
     times = choose_times(playback.first, playback.last, playback.fps, order["frames"], rng)
-    corners = bounds_over_time(scene, playback.objects, times.tolist()).reshape(-1, 3)
+    corners = reach(playback, times.tolist())
     settings = RenderSettings(size=order["size"], engine=order["engine"], samples=order["samples"])
     for view in range(order["views"]):
         viewpoint = random_viewpoint(rng, playback.view, (0.62, 0.95), (view, order["views"]))
