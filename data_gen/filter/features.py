@@ -45,8 +45,8 @@ class Features:
 
     frames: float = _meaning("length of the animation in frames, both ends included")
     seconds: float = _meaning("length of the animation in seconds")
-    vertices: float = _meaning("number of vertices")
-    triangles: float = _meaning("number of triangles")
+    vertices: float = _meaning("number of the surface's vertices")
+    triangles: float = _meaning("number of the surface's triangles")
     items: float = _meaning("number of objects and instances of objects")
     missing_textures: float = _meaning("images the asset names and does not bring")
     displacement: float = _meaning(
@@ -97,7 +97,8 @@ class Features:
         "smaller, the body's own change of scale taken out"
     )
     stretch: float = _meaning(
-        "factor by which neighbouring points of an item drift apart, 99th percentile over pairs, at the worst moment"
+        "factor by which the distance of neighbouring points of an item changes over the animation, longest over "
+        "shortest, 99th percentile over pairs"
     )
     intersection: float = _meaning(
         "share of points that at some moment lie behind a near surface which they were not near at the reference "
@@ -143,7 +144,8 @@ def measure(motion: Motion) -> Features:
     close_grid = close[np.ix_(grid, grid)]
     moved = _farthest(places[grid], close_grid) / size
     moved_relative = _farthest(relative[grid], close_grid) / size
-    parts = find_parts(relative[grid], weight, motion.owner, size, typical)
+    half = np.union1d(grid[even_moments(motion.times[grid], GRID // 2)], reference)
+    parts = find_parts(relative[half], weight, motion.owner, size, int(np.searchsorted(half, reference)))
     steps = _Steps.of(motion, places, there, size)
     values = {
         "frames": motion.times[-1] - motion.times[0] + 1,
@@ -155,8 +157,8 @@ def measure(motion: Motion) -> Features:
         "displacement": _peak(moved),
         "relative_displacement": _peak(moved_relative),
         "relative_median": _weighted_quantile(moved_relative, weight, 0.5),
-        "moving_share": weight[moved_relative >= MOVES].sum(),
-        "static_share": weight[np.linalg.norm(np.ptp(places, axis=0), axis=1) < STANDS * size].sum(),
+        "moving_share": _share(weight, moved_relative >= MOVES),
+        "static_share": _share(weight, np.linalg.norm(np.ptp(places, axis=0), axis=1) < STANDS * size),
         **_global_features(body, close, size),
         **_part_features(parts, weight, size),
         "speed": steps.speed.max(),
@@ -167,7 +169,7 @@ def measure(motion: Motion) -> Features:
         "extent_growth": _extent_growth(relative, there, body, close),
         "stretch": _stretch(relative[grid], motion.owner, size, typical),
         "intersection": _intersecting_share(motion, relative, body, size, grid),
-        **_repetition(relative[grid], weight, motion.times[grid] / motion.fps),
+        **_repetition(relative, weight, motion.times / motion.fps),
     }
     whole = values["global_travel"] + np.radians(values["global_turn"]) / 2 + (values["global_scale"] - 1) / 2
     values["internal_share"] = values["relative_displacement"] / max(values["relative_displacement"] + whole, 1e-9)
@@ -209,6 +211,10 @@ def _weighted_quantile(values: NDArray[np.float64], weight: NDArray[np.float64],
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weight[order])
     return float(values[order][min(int(np.searchsorted(total, share * total[-1])), len(values) - 1)])
+
+
+def _share(weight: NDArray[np.float64], chosen: NDArray[np.bool_]) -> float:
+    return min(float(weight[chosen].sum()), 1.0)
 
 
 def _peak(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -268,7 +274,7 @@ def _global_features(body: Body, close: NDArray[np.bool_], size: float) -> dict[
 def _part_features(parts: RigidParts, weight: NDArray[np.float64], size: float) -> dict[str, float]:
     return {
         "parts": len(parts),
-        "rigid_share": weight[parts.label >= 0].sum(),
+        "rigid_share": _share(weight, parts.label >= 0),
         "part_turn": parts.turn_between(),
         "part_travel": parts.travel() / size,
     }
@@ -346,8 +352,9 @@ def _stretch(relative: NDArray[np.float64], owner: NDArray[np.intp], size: float
     known = np.isfinite(length)
     if not known.any():
         return 1.0
-    now = np.linalg.norm(relative[:, :, None] - relative[:, nearest], axis=3)[:, known]
-    return float(np.quantile((now / length[known]).max(0), 0.99))
+    over_time = np.linalg.norm(relative[:, :, None] - relative[:, nearest], axis=3)[:, known]
+    shortest = np.maximum(over_time.min(0), SHORTEST_EDGE * size)
+    return float(np.quantile(over_time.max(0) / shortest, 0.99))
 
 
 def _intersecting_share(
@@ -374,9 +381,14 @@ def _intersecting_share(
 def _repetition(
     relative: NDArray[np.float64], weight: NDArray[np.float64], seconds: NDArray[np.float64]
 ) -> dict[str, float]:
-    """Periodicity, period and loop, from how alike every two poses are."""
-    pose = np.sqrt(np.einsum("p,pst->st", weight, _pair_distances(relative)))
-    count, most = len(pose), pose.max()
+    """Periodicity, period and loop, from how alike every two poses are, evenly spread."""
+    count = min(GRID, len(seconds))
+    at = np.interp(np.linspace(seconds[0], seconds[-1], count), seconds, np.arange(len(seconds)))
+    before = np.minimum(at.astype(int), len(seconds) - 2)
+    share = (at - before)[:, None, None]
+    poses = (1 - share) * relative[before] + share * relative[before + 1]
+    pose = np.sqrt(np.einsum("p,pst->st", weight, _pair_distances(poses)))
+    most = pose.max()
     if most <= 0 or count < 4:
         return {"periodicity": 0.0, "period": 0.0, "loop": 1.0 if most <= 0 else 1 - pose[0, -1] / most}
     mean = pose.sum() / (count * (count - 1))
@@ -384,9 +396,9 @@ def _repetition(
     unlike = np.array([np.diagonal(pose, lag).mean() / mean for lag in lags])
     # A lag counts only once the poses have first grown unlike: slow motion is like itself a moment later.
     risen = np.maximum.accumulate(unlike)
-    unlike = 1 - np.clip(risen - unlike, 0.0, 1.0)
-    best = int(unlike.argmin())
-    periodicity = 1 - unlike[best]
+    back = (risen - unlike) / np.maximum(risen, 1e-9) * np.minimum(risen, 1.0)
+    best = int((back >= 0.95 * back.max()).argmax())  # not twice the period
+    periodicity = back[best]
     step = (seconds[-1] - seconds[0]) / (count - 1)
     return {
         "periodicity": periodicity,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 BODY_SHARE = 0.5  # of the surface counts as the body
 STILL_SHARE = 0.1  # of the surface standing still is enough to be the body: things that stand somewhere
 STILL = 0.01  # of the size: what moves less stands still
+WITH_IT = 0.01  # of the size, root mean square: what is nearer to where the body takes it moves with it
 ROUNDS = 8
 MOMENTS = 24  # decide what the body is; all of them are then fitted
 LARGEST_ITEMS = 4  # each is tried as a first guess of the body
@@ -118,7 +119,11 @@ def find_body(
     rows = np.unique(np.append(np.linspace(0, len(points) - 1, MOMENTS).astype(int), reference))
     few, there = points[rows], int(np.searchsorted(rows, reference))
     tries = [_trim(few, weight, start, there) for start in _first_guesses(weight, owner)]
-    chosen = min(tries, key=lambda one: one[0])[1]
+    core = min(tries, key=lambda one: one[0])[1]
+    # All that moves with the core belongs to it: which half of a rigid thing fits best is but chance.
+    error = residuals(few, fit_similarities(few, few[there], core), there)
+    reach = max(4 * float(np.average(error, weights=core)), (WITH_IT * size) ** 2)
+    chosen = np.where((error <= reach) | (core > 0), weight, 0.0)
     return Body(chosen, fit_similarities(points, points[reference], chosen), reference)
 
 
