@@ -64,7 +64,7 @@ class PartWriter:
 
     def _add(self, stream: str, name: str, members: Mapping[str, bytes]) -> None:
         path = part_path(self._work, stream, name)
-        if path.parent.name != self._key or path.exists():
+        if path.parent.name != self._key or name == self._key or path.exists():
             raise ValueError(f"{name} is no new clip of {self._key}; call it {self._key}_aAAA or {self._key}_aAAA_vVV")
         write_part(path, name, members)
 
