@@ -40,7 +40,7 @@ def write(clip: Clip, name: str, folder: Path, options: Options) -> list[str]:
 def annotate(clip: Clip) -> dict[str, NDArray[np.generic]]:
     """The arrays of `anno.npz`.
 
-    `trajs_2d` float32 `[N, P, 2]`, `trajs_3d` float32 `[N, P, 3]` (empty if unknown), `visibs` and `valids` bool
+    `trajs_2d` float32 `[N, P, 2]`, `trajs_3d` float32 `[N, P, 3]` (a single number if unknown), `visibs` and `valids` bool
     `[N, P]`, `intrinsics` float32 `[N, 3, 3]` (camera to pixels), `extrinsics` float32 `[N, 4, 4]` (world to
     camera; x right, y down, z ahead).
     """
@@ -52,7 +52,7 @@ def annotate(clip: Clip) -> dict[str, NDArray[np.generic]]:
     known = points is not None and bool(camera)
     return {
         "trajs_2d": (tracks * (width, height)).astype(np.float32),
-        "trajs_3d": np.float32(UNITS) * points.transpose(1, 0, 2) if known else np.zeros(0, np.float32),
+        "trajs_3d": np.float32(UNITS) * points.transpose(1, 0, 2) if known else np.zeros((), np.float32),
         "visibs": clip.visible.T & valid,
         "valids": valid,
         "intrinsics": _for_all(np.diag((width, height, 1.0)) @ np.array(camera["intrinsics"]), number)
