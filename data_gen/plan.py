@@ -7,7 +7,6 @@ A file's key follows from its contents, so renaming a folder changes no clip. st
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.errors import InputError
+from .fetch.attributions import load_attributions
 from .kinds import drawn_rigs
 from .ledger import Line, asset_line
 from .licences import is_allowed
@@ -24,7 +24,6 @@ from .options import FilterOrder
 FILE, PROCEDURAL, SCENE = "file", "procedural", "scene"
 RENDER, FILTER = "render", "filter"
 SUFFIXES = frozenset({".abc", ".blend", ".fbx", ".glb", ".gltf", ".usd", ".usda", ".usdc", ".usdz", ".vrm"})
-CREDITS = "credits.json"  # beside assets: {file name: {"licence", "author", "title", "url"}}
 SLUG_LENGTH = 40  # of a file's name in a key: a tar's member names end at 100 bytes
 HASH_LENGTH = 8
 
@@ -39,7 +38,7 @@ class Unit:
         seed: decides everything random about it.
         path: the file; empty for procedural rigs.
         rig: the procedural kind.
-        credit: licence, author and the like, where they are known.
+        credit: licence, author and the like, where the `assets.jsonl` in the file's folder knows them.
         settled: the ledger line of an asset that needs no work: missing, duplicate, licence.
     """
 
@@ -66,7 +65,7 @@ class Unit:
         return {
             "key": self.key, "kind": self.kind, "stage": stage, "path": self.path and str(Path(self.path).absolute()),
             "source": self.source, "seed": self.seed, "rig": self.rig, "out": str(out.absolute()),
-            "order": order.to_json(), "licence": self.credit, "threads": threads,
+            "order": order.for_workers(), "licence": self.credit, "threads": threads,
         }  # fmt: skip
 
 
@@ -92,12 +91,12 @@ def make_plan(order: FilterOrder, on_file: Callable[[int], None] | None = None) 
 
 def _file_units(order: FilterOrder, on_file: Callable[[int], None] | None) -> Iterator[Unit]:
     first_of: dict[str, Unit] = {}
-    credits_of: dict[Path, dict[str, Any]] = {}
+    credits_of: dict[Path, dict[str, dict[str, Any]]] = {}
     for count, path in enumerate(_files(order.assets), start=1):
         if on_file:
             on_file(count)
         if path.parent not in credits_of:
-            credits_of[path.parent] = _credits(path.parent)
+            credits_of[path.parent] = load_attributions(path.parent)
         credit = credits_of[path.parent].get(path.name) or {}
         try:
             if path.stat().st_size == 0:
@@ -159,21 +158,8 @@ def _lost(path: Path, seed: int, reason: str, detail: str) -> Unit:
 def _scene_unit(path: Path, seed: int) -> Unit:
     if not path.is_file():
         raise InputError(f"scene {path} does not exist")
-    credit = _credits(path.parent).get(path.name) or {}
+    credit = load_attributions(path.parent).get(path.name) or {}
     return Unit(f"{slug(path.stem)}-scene", SCENE, seed, path.as_posix(), credit=credit)
-
-
-def _credits(folder: Path) -> dict[str, dict[str, Any]]:
-    """What the `credits.json` in a folder says about the files in it; nothing if there is none."""
-    try:
-        known = json.loads((folder / CREDITS).read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / CREDITS} cannot be read: {error}; mend or remove it") from error
-    if not isinstance(known, dict) or not all(isinstance(credit, dict) for credit in known.values()):
-        raise InputError(f"{folder / CREDITS} must hold {{file name: {{licence, author, ...}}}}; mend or remove it")
-    return known
 
 
 def slug(name: str) -> str:
