@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import bpy
 
+from .. import compat
+
 _SURFACES = ("MESH", "CURVE", "SURFACE", "FONT", "META")
 # Rendered by some engines, with nothing on them that points could stick to; cameras and lights are our own.
 _NEVER_SEEN = ("CAMERA", "LIGHT", "LIGHT_PROBE", "SPEAKER", "VOLUME", "GPENCIL", "GREASEPENCIL", "CURVES", "POINTCLOUD")
@@ -83,8 +85,14 @@ def _may_show(item: bpy.types.Object) -> bool:
 
 
 def _is_visibility_animated(item: bpy.types.Object) -> bool:
+    """Whether a key or driver shows or hides an object in renders."""
     data = item.animation_data
-    return data is not None and bool(data.action or data.nla_tracks or data.drivers)
+    if data is None:
+        return False
+    strips = [strip for track in data.nla_tracks for strip in track.strips]
+    playing = [compat.assigned(holder) for holder in (data, *strips)]
+    curves = [curve for action, slot in playing if action for curve in compat.curves_of(action, slot)]
+    return any(curve.data_path == "hide_render" for curve in [*curves, *data.drivers])
 
 
 def _show_as_rendered(item: bpy.types.Object) -> None:

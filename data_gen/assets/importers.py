@@ -83,7 +83,7 @@ def _last_line(words: str) -> str:
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     if not lines:
         return "damaged file"
-    is_traceback = any(line.startswith("Traceback") for line in lines)
+    is_traceback = any("Traceback (" in line for line in lines)
     # After a traceback Blender adds where in its own code the call was.
     errors = [line for line in lines if not line.startswith(("File ", "Location:"))]
     return (errors[-1] if is_traceback else errors[0]).removeprefix("Error: ")
