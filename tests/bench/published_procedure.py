@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The published way from an animated asset to a clip with tracks, plainly re-implemented to be compared with ours.
+"""The published way from an animated asset to clips with tracks, plainly re-implemented to be compared with ours.
 
-It works in separate programs that speak through files, each started anew for each animation:
+It works in separate programs that speak through files (github.com/RuiningLi/puppet-master, folder `data`):
 
-    render   Blender: import, one render call a frame, one PNG a frame, one OBJ export a frame
-    track    read the OBJ files, sample points on the first, rasterise the depth of every frame, compare
-    pack     read the PNG files and the tracks, write the clip
+    render   Blender: import; every animation, every view: one render call and one PNG a frame
+    export   Blender again: import; every animation: one OBJ export a frame
+    track    read the OBJ files; rasterise the whole and each object by itself for every frame and view to know what
+             is visible; sample points by how far they get
+    pack     read the PNG files and the tracks, write the clips
 
-The published code rasterises on CUDA; here it is a plain z-buffer on the CPU. Cameras, lights, frames and the
-renderer's settings are those of our own films.
+The published code rasterises on CUDA; here our own rasteriser does it on the CPU, so that the comparison is of the
+procedures and not of our numpy with a slower one. It renders 32 frames of an animation for windows of 14; here only the
+14 that a clip needs. Cameras, lights, frames, importer and the renderer's settings are those of our own films.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,81 +29,143 @@ TOLERANCE = 0.01  # of the depth
 POINTS = 2048
 
 
-def render(order: dict[str, Any], folder: Path) -> None:
-    """Program one, in Blender."""
+def play(order: dict[str, Any], animation: int, source: Any) -> tuple[Any, list[float]]:
+    """An animation and the frame numbers of its clip."""
+    from puppet_master.data_gen.window import choose_times
+
+    playback = source.play(animation)
+    rng = np.random.default_rng(animation)
+    return playback, choose_times(playback.first, playback.last, playback.fps, order["frames"], rng).tolist()
+
+
+def open_source(order: dict[str, Any]) -> Any:
+    """The asset in an empty Blender."""
     import bpy
     from puppet_master.data_gen.assets import open_asset
+
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    return open_asset(Path(order["asset"]))
+
+
+def render(order: dict[str, Any], folder: Path) -> None:
+    """Program one."""
+    import bpy
     from puppet_master.data_gen.cameras import Lens, place_camera, random_viewpoint
     from puppet_master.data_gen.look import random_look
     from puppet_master.data_gen.render import set_up
-    from puppet_master.data_gen.scene import set_time
+    from puppet_master.data_gen.scene import clear_shot, set_time
     from puppet_master.data_gen.settings import RenderSettings
     from puppet_master.data_gen.strip import reach
-    from puppet_master.data_gen.window import choose_times
 
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    playback = open_asset(Path(order["asset"])).play(order["animation"])
-    scene = playback.scene
-    rng = np.random.default_rng(order["animation"])
-    times = choose_times(playback.first, playback.last, playback.fps, order["frames"], rng)
-    corners = reach(playback, times.tolist())
+    source = open_source(order)
     settings = RenderSettings(size=order["size"], engine=order["engine"], samples=order["samples"])
-    for view in range(order["views"]):
-        viewpoint = random_viewpoint(rng, playback.view, (0.62, 0.95), (view, order["views"]))
-        place_camera(scene, corners, viewpoint)
-        set_up(scene, settings, random_look(rng), float(np.ptp(corners, axis=0).max()))
-        scene.render.use_persistent_data = False
-        scene.render.image_settings.file_format = "PNG"
-        bpy.context.view_layer.update()
-        lens = Lens.of(scene, bpy.context.evaluated_depsgraph_get())
-        np.save(folder / f"camera_{view}.npy", lens.matrix)
-        for frame, time in enumerate(times.tolist()):
-            set_time(scene, time)
-            scene.render.filepath = str(folder / f"frame_{view}_{frame}.png")
-            bpy.ops.render.render(write_still=True)
-    for frame, time in enumerate(times.tolist()):
-        set_time(scene, time)
-        target = str(folder / f"mesh_{frame}.obj")
-        bpy.ops.wm.obj_export(
-            filepath=target, export_materials=False, export_normals=False, export_uv=False,
-            export_triangulated_mesh=True, forward_axis="Y", up_axis="Z", apply_modifiers=True,
-        )  # fmt: skip
+    for animation in range(order["animations"]):
+        playback, times = play(order, animation, source)
+        scene = playback.scene
+        corners = reach(playback, times)
+        rng = np.random.default_rng(animation)
+        for view in range(order["views"]):
+            clear_shot(scene)
+            place_camera(scene, corners, random_viewpoint(rng, playback.view, (0.62, 0.95), (view, order["views"])))
+            set_up(scene, settings, random_look(rng), float(np.ptp(corners, axis=0).max()))
+            scene.render.use_persistent_data = False
+            scene.render.image_settings.file_format = "PNG"
+            bpy.context.view_layer.update()
+            lens = Lens.of(scene, bpy.context.evaluated_depsgraph_get())
+            np.save(folder / f"camera_{animation}_{view}.npy", lens.matrix)
+            for frame, time in enumerate(times):
+                set_time(scene, time)
+                scene.render.filepath = str(folder / f"frame_{animation}_{view}_{frame}.png")
+                bpy.ops.render.render(write_still=True)
+
+
+def export(order: dict[str, Any], folder: Path) -> None:
+    """Program two."""
+    import bpy
+    from puppet_master.data_gen.scene import set_time
+
+    source = open_source(order)
+    for animation in range(order["animations"]):
+        playback, times = play(order, animation, source)
+        for frame, time in enumerate(times):
+            set_time(playback.scene, time)
+            bpy.ops.wm.obj_export(
+                filepath=str(folder / f"mesh_{animation}_{frame}.obj"), export_materials=False, export_normals=False,
+                export_uv=False, export_triangulated_mesh=True, forward_axis="Y", up_axis="Z",
+            )  # fmt: skip
 
 
 def track(order: dict[str, Any], folder: Path) -> None:
-    """Program two: tracks and visibility from the OBJ files."""
-    meshes = [read_obj(folder / f"mesh_{frame}.obj") for frame in range(order["frames"])]
-    rng = np.random.default_rng(order["animation"])
-    vertices, triangles = meshes[0]
-    a, b, c = np.moveaxis(vertices[triangles], 1, 0)
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    chosen = rng.choice(len(triangles), POINTS, p=area / area.sum())
-    root, along = np.sqrt(rng.random(POINTS)), rng.random(POINTS)
-    weights = np.stack((1 - root, root * (1 - along), root * along), axis=1)
-    for view in range(order["views"]):
-        matrix = np.load(folder / f"camera_{view}.npy")
-        xy = np.zeros((POINTS, order["frames"], 2), np.float32)
-        visible = np.zeros((POINTS, order["frames"]), bool)
-        for frame, (vertices, triangles) in enumerate(meshes):
-            points = (vertices[triangles[chosen]] * weights[..., None]).sum(1)
-            xy[:, frame], depth = project(points, matrix)
-            zbuffer = rasterise(*project(vertices, matrix), triangles, order["size"])
-            column, row = np.moveaxis((xy[:, frame] * order["size"]).astype(int), 1, 0)
-            inside = (xy[:, frame] >= 0).all(1) & (xy[:, frame] < 1).all(1)
-            nearest = zbuffer[np.where(inside, row, 0), np.where(inside, column, 0)]
-            visible[:, frame] = inside & (depth <= nearest * (1 + TOLERANCE))
-        np.savez(folder / f"tracks_{view}.npz", tracks=xy, visible=visible)
+    """Program three."""
+    for animation in range(order["animations"]):
+        meshes = [read_obj(folder / f"mesh_{animation}_{frame}.obj") for frame in range(order["frames"])]
+        for view in range(order["views"]):
+            matrix = np.load(folder / f"camera_{animation}_{view}.npy")
+            seen = [seen_objects(matrix, mesh, order["size"]) for mesh in meshes]
+            points, owner = sample(meshes, np.random.default_rng(animation))
+            xy = np.stack([project(place, matrix)[0] for place in points], axis=1).astype(np.float32)
+            inside = (xy >= 0).all(-1) & (xy < 1).all(-1)
+            column, row = np.moveaxis(np.where(inside[..., None], xy * order["size"], 0).astype(int), -1, 0)
+            visible = np.stack([seen[frame][owner, row[:, frame], column[:, frame]] for frame in range(len(seen))], 1)
+            np.savez(folder / f"tracks_{animation}_{view}.npz", tracks=xy, visible=visible & inside)
 
 
-def read_obj(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Vertices and triangles of an OBJ file."""
-    vertices, triangles = [], []
+class Mesh:
+    """An OBJ file: vertices `[V, 3]`, triangles `[T, 3]`, the object of each vertex and triangle."""
+
+    def __init__(self, vertices: list[list[float]], triangles: list[list[int]], owners: list[int]) -> None:
+        self.vertices, self.triangles = np.array(vertices), np.array(triangles, np.int32)
+        self.owner = np.array(owners)
+        self.face_owner = self.owner[self.triangles[:, 0]]
+
+
+def read_obj(path: Path) -> Mesh:
+    """Read an OBJ file line by line."""
+    vertices, triangles, owners, count = [], [], [], 0
     for line in path.read_text().splitlines():
-        if line.startswith("v "):
-            vertices.append([float(word) for word in line.split()[1:4]])
-        elif line.startswith("f "):
-            triangles.append([int(word.split("/")[0]) - 1 for word in line.split()[1:4]])
-    return np.array(vertices), np.array(triangles)
+        words = line.split()
+        if not words:
+            continue
+        if words[0] == "o":
+            count += 1
+        elif words[0] == "v":
+            vertices.append([float(word) for word in words[1:4]])
+            owners.append(max(count - 1, 0))
+        elif words[0] == "f":
+            triangles.append([int(word.split("/")[0]) - 1 for word in words[1:4]])
+    return Mesh(vertices, triangles, owners)
+
+
+def sample(meshes: list[Mesh], rng: np.random.Generator) -> tuple[list[NDArray[np.float64]], NDArray[np.intp]]:
+    """Vertices drawn by how far they get: their places in every frame and their objects."""
+    away = sum(np.linalg.norm(b.vertices - a.vertices, axis=1) for a, b in pairwise(meshes))
+    weight = away + 1e-3 * away.max() + 1e-9
+    chosen = rng.choice(len(weight), POINTS, p=weight / weight.sum())
+    return [mesh.vertices[chosen] for mesh in meshes], meshes[0].owner[chosen]
+
+
+def seen_objects(matrix: NDArray[np.float64], mesh: Mesh, size: int) -> NDArray[np.bool_]:
+    """At which pixels each object is what is seen, bool `[objects, size, size]`."""
+    whole = rasterise(matrix, mesh.vertices, mesh.triangles, size)
+    seen = []
+    for index in range(mesh.owner.max() + 1):
+        own = rasterise(matrix, mesh.vertices, mesh.triangles[mesh.face_owner == index], size)
+        seen.append(np.isfinite(own) & (own <= whole * (1 + TOLERANCE)))
+    return np.stack(seen)
+
+
+def rasterise(
+    matrix: NDArray[np.float64], vertices: NDArray[np.float64], triangles: NDArray[np.int32], size: int
+) -> NDArray[np.float64]:
+    """The depth of what a pixel shows, `[size, size]`, infinite where nothing is."""
+    from puppet_master.data_gen.cameras import Lens
+    from puppet_master.data_gen.raster import Sight, nearest
+
+    # The eye is where x, y and w of the projection are all 0.
+    eye = np.linalg.solve(matrix[[0, 1, 3], :3], -matrix[[0, 1, 3], 3])
+    line = (np.arange(size) + 0.5) / size * 2 - 1
+    places = np.stack(np.meshgrid(line, -line), -1).reshape(-1, 2)
+    return nearest(Sight.of(Lens(matrix, eye)), vertices, triangles, places).depth.reshape(size, size)
 
 
 def project(
@@ -111,46 +177,19 @@ def project(
     return np.stack(((device[:, 0] + 1) / 2, (1 - device[:, 1]) / 2), 1), clip[:, 3]
 
 
-def rasterise(
-    xy: NDArray[np.float64], depth: NDArray[np.float64], triangles: NDArray[np.int64], size: int
-) -> NDArray[np.float64]:
-    """A z-buffer `[size, size]`, one triangle after another."""
-    buffer = np.full((size, size), np.inf)
-    places = xy * size - 0.5
-    for a, b, c in triangles:
-        corners = places[[a, b, c]]
-        low = np.maximum(np.ceil(corners.min(0)), 0).astype(int)
-        high = np.minimum(np.floor(corners.max(0)), size - 1).astype(int)
-        if (low > high).any():
-            continue
-        x, y = np.meshgrid(np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1))
-        (x0, y0), (x1, y1), (x2, y2) = corners
-        whole = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if whole == 0:
-            continue
-        u = ((x1 - x) * (y2 - y) - (x2 - x) * (y1 - y)) / whole
-        v = ((x2 - x) * (y0 - y) - (x0 - x) * (y2 - y)) / whole
-        w = 1 - u - v
-        inside = (u >= 0) & (v >= 0) & (w >= 0)
-        # 1 / depth is linear in the image.
-        here = 1 / (u / depth[a] + v / depth[b] + w / depth[c])
-        part = buffer[low[1] : high[1] + 1, low[0] : high[0] + 1]
-        np.minimum(part, np.where(inside, here, np.inf), out=part)
-    return buffer
-
-
 def pack(order: dict[str, Any], folder: Path) -> None:
-    """Program three: a clip file for each view."""
+    """Program four."""
     from PIL import Image
 
-    for view in range(order["views"]):
-        names = [folder / f"frame_{view}_{frame}.png" for frame in range(order["frames"])]
-        frames = np.stack([np.asarray(Image.open(name)) for name in names])
-        with np.load(folder / f"tracks_{view}.npz") as tracks:
-            np.savez_compressed(folder / f"clip_{view}.npz", frames=frames, **tracks)
+    for animation in range(order["animations"]):
+        for view in range(order["views"]):
+            names = [folder / f"frame_{animation}_{view}_{frame}.png" for frame in range(order["frames"])]
+            frames = np.stack([np.asarray(Image.open(name)) for name in names])
+            with np.load(folder / f"tracks_{animation}_{view}.npz") as tracks:
+                np.savez_compressed(folder / f"clip_{animation}_{view}.npz", frames=frames, **tracks)
 
 
-PROGRAMS = {"render": render, "track": track, "pack": pack}
+PROGRAMS = {"render": render, "export": export, "track": track, "pack": pack}
 
 if __name__ == "__main__":
     PROGRAMS[sys.argv[1]](json.loads(sys.argv[2]), Path(sys.argv[3]))
