@@ -16,6 +16,7 @@ from .reasons import Rejection
 from .recording import Recording
 
 MOTION_SHARE = 0.5  # of the points are drawn by motion, the rest by area
+NOISE = 1e-5  # of the size: less motion is rounding
 _CHUNK = 200_000  # vertices handled at once
 
 
@@ -74,7 +75,9 @@ def sample_points(
     area[~np.isfinite(area)] = 0.0
     if not area.sum() > 0:
         raise Rejection("degenerate geometry", f"the {len(area)} triangles have no area")
-    moving = area * vertex_motion(recording)[recording.triangles].mean(1)
+    moved = vertex_motion(recording)
+    moved[moved < NOISE * np.ptp(recording.positions[0], axis=0).max()] = 0.0
+    moving = area * moved[recording.triangles].mean(1)
     weight = (1 - motion) * _spread_out(area, recording, shares)
     weight += motion * _spread_out(moving if moving.sum() > 0 else area, recording, shares)
     chosen = _draw(weight, count, rng)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .cameras import Lens
 
 BATCH = 400_000  # candidate pairs tested at once; a few hundred bytes each
-CHUNK = 500_000  # triangles binned at once
-FINEST = 1024  # cells along a side of the grid, at most
+CHUNK = 250_000  # triangles binned at once
+FINEST = 512  # cells along a side of the grid, at most
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ def hits(
     x, y = np.ascontiguousarray(places.T)
     seen = sight.see(vertices)
     grid = _Grid.of(places, len(triangles))
-    cells = grid.cells_of_vertices(sight, seen)
+    cells = _VertexCells.of(sight, seen, grid)
     for start in range(0, len(triangles), CHUNK):
-        chosen, low, high = grid.occupied(sight, seen, cells, triangles[start : start + CHUNK])
+        chosen, low, high = grid.occupied(cells, triangles[start : start + CHUNK])
         facets = _Facets.of(seen, triangles, chosen + start)
         for which, place in grid.pairs(low, high):
             near_enough = facets.closest[which] < limit[place]
@@ -220,73 +220,58 @@ class _Grid:
         order: indices of the places within -1 to 1, sorted by cell `[q]`.
         before: how many of them lie in earlier cells, for each cell and the end `[side² + 1]`.
         sums: how many lie above and to the left of each cell corner `[side + 1, side + 1]`.
+        near: whether a cell or one of its eight neighbours holds a place, with a border of cells around,
+            `[side + 2, side + 2]`.
     """
 
     side: int
     order: NDArray[np.intp]
     before: NDArray[np.int64]
-    sums: NDArray[np.int64]
+    sums: NDArray[np.int32]
+    near: NDArray[np.bool_]
 
     @classmethod
     def of(cls, places: NDArray[np.float64], triangles: int) -> _Grid:
         """Sort places into a grid about as fine as the triangles can be."""
         side = int(np.clip(2 ** np.ceil(np.log2(max(triangles, 1)) / 2), 32, FINEST))
         on_screen = np.flatnonzero((np.abs(places) <= 1).all(1))
-        column, row = _cells(places[on_screen].T, side)
+        column, row = np.minimum(_cells(places[on_screen].T, side), side - 1)  # the border belongs to the frame
         cell = row.astype(np.int64) * side + column
         order = on_screen[np.argsort(cell, kind="stable")]
         counts = np.bincount(cell, minlength=side * side)
-        sums = np.zeros((side + 1, side + 1), np.int64)
-        sums[1:, 1:] = counts.reshape(side, side).cumsum(0).cumsum(1)
-        return cls(side, order, np.append(0, counts.cumsum()), sums)
-
-    def cells_of_vertices(self, sight: Sight, seen: NDArray[np.float64]) -> NDArray[np.int16]:
-        """Column and row of each vertex, and whether it is before the near depth, int16 `[V, 4]` (one unused).
-
-        Off-screen ones get -1 or `side`.
-        """
-        behind = seen[3] < sight.near
-        safe = np.where(behind | (seen[2] <= 0), 1.0, seen[2])
-        packed = np.zeros((len(behind), 4), np.int16)
-        packed[:, 0], packed[:, 1] = _cells(seen[:2] / safe, self.side)
-        packed[:, 2] = behind
-        return packed
+        sums = np.zeros((side + 1, side + 1), np.int32)
+        sums[1:, 1:] = counts.reshape(side, side).cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32)
+        near = np.zeros((side + 2, side + 2), bool)
+        held = np.flatnonzero(counts)
+        for step in np.ndindex(3, 3):
+            near[held // side + step[0], held % side + step[1]] = True
+        return cls(side, order, np.append(0, counts.cumsum()), sums, near)
 
     def occupied(
-        self, sight: Sight, seen: NDArray[np.float64], cells: NDArray[np.int16], triangles: NDArray[np.int32]
+        self, cells: _VertexCells, triangles: NDArray[np.int32]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
         """Triangles whose box of cells holds places: indices `[n]` and the boxes' corners `[n, 2]`, ends included."""
-        last = np.int16(self.side - 1)
-        # One gather of eight bytes a corner is much faster than three of two.
-        a, b, c = (cells.view(np.int64)[triangles[:, k], 0].view(np.int16).reshape(-1, 4) for k in range(3))
-        low = np.minimum(np.minimum(a, b), c)
-        high = np.maximum(np.maximum(a, b), c)
-        crossing = np.flatnonzero((high[:, 2] > 0) & (low[:, 2] == 0))
-        low[crossing, :2], high[crossing, :2] = self._boxes_of_crossing(sight, seen, triangles[crossing])
-        off = (low[:, 2] > 0) | (high[:, :2] < 0).any(1) | (low[:, :2] > last).any(1)
-        kept = np.flatnonzero(~off)
-        low = np.maximum(low[kept, :2], 0).astype(np.intp)
-        high = np.minimum(high[kept, :2], last).astype(np.intp)
+        corners = [triangles[:, k].astype(np.intp) for k in range(3)]
+        (left, right), (top, bottom) = (_range(column, corners) for column in (cells.column, cells.row))
+        # Boxes of two cells across hold no place unless one is near any of the corners: most end here.
+        kept = cells.near[corners[0]] | (right - left > 1) | (bottom - top > 1)
+        kept &= (right >= 0) & (bottom >= 0) & (left < self.side) & (top < self.side)
+        crossing = np.zeros(0, np.intp)
+        if cells.any_behind:
+            behind = [cells.behind[corner] for corner in corners]
+            kept &= ~(behind[0] | behind[1] | behind[2])
+            crossing = np.flatnonzero((behind[0] | behind[1] | behind[2]) & ~(behind[0] & behind[1] & behind[2]))
+        chosen = np.flatnonzero(kept)
+        low, high = (np.stack((x[chosen], y[chosen]), 1) for x, y in ((left, top), (right, bottom)))
+        if len(crossing):
+            low_there, high_there = cells.boxes_of_crossing(triangles[crossing], self.side)
+            chosen, low, high = (
+                np.concatenate(pair) for pair in ((chosen, crossing), (low, low_there), (high, high_there))
+            )
+        low = np.maximum(low, 0).astype(np.intp)
+        high = np.minimum(high, self.side - 1).astype(np.intp)
         held = self._count(low, high) > 0
-        return kept[held], low[held], high[held]
-
-    def _boxes_of_crossing(
-        self, sight: Sight, seen: NDArray[np.float64], triangles: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """Boxes of cells, lowest and highest `[n, 2]`, of what triangles that cross the near depth have beyond it."""
-        here = seen[:, triangles].transpose(1, 2, 0)  # [n, corner, xyw and depth]
-        there = np.roll(here, -1, axis=1)
-        depth, other = here[..., 3:], there[..., 3:]
-        crosses = (depth < sight.near) != (other < sight.near)
-        along = np.where(crosses, (sight.near - depth) / np.where(crosses, other - depth, 1.0), 0.0)
-        # Corners before the near depth are replaced by where the edges pass it, others are taken as well.
-        ends = np.concatenate((here, here + along * (there - here)), axis=1)
-        shown = np.concatenate((depth >= sight.near, crosses), axis=1)
-        places = ends[..., :2] / np.where(shown, ends[..., 2:3], 1.0)
-        low = np.where(shown, places, np.inf).min(1)
-        high = np.where(shown, places, -np.inf).max(1)
-        # A cell more on each side: the division's rounding must not lose a place.
-        return np.maximum(_cells(low, self.side) - 1, -1), np.minimum(_cells(high, self.side) + 1, self.side)
+        return chosen[held], low[held], high[held]
 
     def pairs(
         self, low: NDArray[np.intp], high: NDArray[np.intp]
@@ -313,11 +298,67 @@ class _Grid:
         return self.sums[y1, x1] - self.sums[y0, x1] - self.sums[y1, x0] + self.sums[y0, x0]
 
 
+@dataclass(frozen=True)
+class _VertexCells:
+    """Where vertices fall in a grid.
+
+    Attributes:
+        column: int16 `[V]`; -1 or `side` for what is off-screen.
+        row: the same.
+        near: whether a place lies in the same or a neighbouring cell, `[V]`.
+        behind: whether it is before the near depth (its cell means nothing), `[V]`.
+        any_behind: whether any is.
+        sight: the camera.
+        seen: what it sees of the vertices, `[4, V]`.
+    """
+
+    column: NDArray[np.int16]
+    row: NDArray[np.int16]
+    near: NDArray[np.bool_]
+    behind: NDArray[np.bool_]
+    any_behind: bool
+    sight: Sight
+    seen: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, sight: Sight, seen: NDArray[np.float64], grid: _Grid) -> _VertexCells:
+        """Put vertices into a grid's cells."""
+        behind = seen[3] < sight.near
+        any_behind = bool(behind.any())
+        width = np.where(behind | (seen[2] <= 0), 1.0, seen[2]) if any_behind else seen[2]
+        column, row = (_cells(values / width, grid.side) for values in seen[:2])
+        near = grid.near.ravel()[(row.astype(np.int32) + 1) * (grid.side + 2) + column + 1]
+        return cls(column, row, near, behind, any_behind, sight, seen)
+
+    def boxes_of_crossing(self, triangles: NDArray[np.int32], side: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """Boxes of cells, lowest and highest `[n, 2]`, of what triangles that cross the near depth have beyond it."""
+        here = self.seen[:, triangles].transpose(1, 2, 0)  # [n, corner, xyw and depth]
+        there = np.roll(here, -1, axis=1)
+        depth, other, near = here[..., 3:], there[..., 3:], self.sight.near
+        crosses = (depth < near) != (other < near)
+        along = np.where(crosses, (near - depth) / np.where(crosses, other - depth, 1.0), 0.0)
+        # Corners before the near depth are replaced by where the edges pass it, others are taken as well.
+        ends = np.concatenate((here, here + along * (there - here)), axis=1)
+        shown = np.concatenate((depth >= near, crosses), axis=1)
+        places = ends[..., :2] / np.where(shown, ends[..., 2:3], 1.0)
+        low = np.where(shown, places, np.inf).min(1)
+        high = np.where(shown, places, -np.inf).max(1)
+        # A cell more on each side: the division's rounding must not lose a place.
+        return np.maximum(_cells(low, side) - 1, -1), np.minimum(_cells(high, side) + 1, side)
+
+
 def _cells(places: NDArray[np.float64], side: int) -> NDArray[np.int16]:
-    """Columns and rows of image places, an array of the same shape; -1 and `side` for what is outside."""
-    inside = np.floor((places + 1) * (side / 2))
-    inside[places == 1] = side - 1  # the border belongs to the frame
-    return np.clip(inside, -1, side).astype(np.int16)
+    """Columns or rows of image places, an array of the same shape; -1 and `side` for what is outside."""
+    cells = places * (side / 2)
+    cells += side / 2
+    np.clip(cells, -1, side, out=cells)
+    return np.floor(cells, out=cells).astype(np.int16)
+
+
+def _range(cells: NDArray[np.int16], corners: list[NDArray[np.intp]]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Lowest and highest column or row of triangles' corners, `[T]`."""
+    a, b, c = (cells[corner] for corner in corners)
+    return np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
 
 
 def _spread(counts: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
