@@ -61,6 +61,8 @@ class _Work:
         self.task, self.order = task, task["order"]
         self.watch = Stopwatch(emit)
         self.settings = RenderSettings.of(self.order) if task["stage"] == "render" else None
+        engine = self.order.get("strips")  # of a filter run: show all animations, to people or to a judge
+        self.strips = self.settings or (RenderSettings(engine=engine) if engine else None)
         self.decider = Decider.of(self.order)
         self.parts = PartWriter(Path(task["out"]), task["key"])
         self.meta: dict[str, Any] = {}
@@ -123,9 +125,11 @@ class _Work:
             if self.settings is not None:
                 clips, known["views"] = self._film(playback, motion, index, name, key)
         except Rejection as rejection:
-            if playback is not None and self.settings is not None and keep_rejected:
-                self._show_rejected(playback, index, name, rejection)
+            if playback is not None and keep_rejected:
+                self._show(playback, index, name, turned_away(rejection))
             return self._line(index, name, "rejected", known, **turned_away(rejection))
+        if self.settings is None:
+            self._show(playback, index, name, {})
         return self._line(index, name, "accepted", known, clips=clips)
 
     def _judge(
@@ -181,14 +185,16 @@ class _Work:
             clip.meta.update(self._about(index, name))
             self.parts.add_clip(clip_name, encode_clip(clip))
 
-    def _show_rejected(self, playback: Playback, index: int, name: str, rejection: Rejection) -> None:
-        """Keep a small film strip of an animation that was turned away, for people to look at."""
+    def _show(self, playback: Playback, index: int, name: str, why: dict[str, str]) -> None:
+        """Keep a small film strip of an animation that gets no clips, for people to look at."""
+        if self.strips is None:
+            return
         with self.watch("render"):
-            strip = film_strip(playback, self.settings)
+            strip = film_strip(playback, self.strips)
         if strip is None:
             return
         with self.watch("encode"):
-            meta = {**strip.meta, **self._about(index, name), **turned_away(rejection)}
+            meta = {**strip.meta, **self._about(index, name), **why}
             members = {FRAMES: encode_strip(strip.frames), META: encode_json(meta)}
             self.parts.add_rejected(self._name(index), members)
 

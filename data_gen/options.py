@@ -172,8 +172,8 @@ class FilterOrder(Order):
     seed: int = option(0, "Decides everything random.", low=0, high=MAX_SEED, shapes_data=True)
     animation: str = option("", "Only the animations of this name.", metavar="NAME", shapes_data=True)
     filter: str = option(
-        THRESHOLDS, f"How animations are chosen: {THRESHOLDS}, {NO_FILTER}, or a trained forest.",
-        metavar=f"{THRESHOLDS}|{NO_FILTER}|FOREST.npz", shapes_data=True,
+        THRESHOLDS, f"How animations are chosen: {THRESHOLDS}, {NO_FILTER}, limits of one's own, or a trained forest.",
+        metavar=f"{THRESHOLDS}|{NO_FILTER}|LIMITS.toml|FOREST.npz", shapes_data=True,
     )  # fmt: skip
     decisions: Path | None = option(
         None, "Ledger of a filter run: what it turned away stays away.", metavar="LEDGER.jsonl", shapes_data=True
