@@ -16,7 +16,11 @@ from .reasons import Rejection
 from .recording import Recording
 
 MOTION_SHARE = 0.5  # of the points are drawn by motion, the rest by area
+BODY = 2e-3  # of the size: what is off by more is not held to be of the body
 NOISE = 1e-5  # of the size: less motion is rounding
+_FEW = 2048  # points that the body's motion is found from
+_STEPS = 10  # halvings of the scale
+_EVENLY = (0.7548776662466927, 0.5698402909980532)  # multiples of these fill the unit square evenly (Roberts' R2)
 _CHUNK = 200_000  # vertices handled at once
 
 
@@ -58,7 +62,7 @@ def sample_points(
 ) -> SurfacePoints:
     """Draw points evenly by area, and some of them by how far the surface moves as well.
 
-    Areas are those of the first moment. Motion is counted against the rigid motion of the whole, so that a walking
+    Areas are those of the first moment. Motion is counted against the rigid motion of the body, so that a walking
     figure's limbs get more points than its trunk.
 
     Args:
@@ -75,15 +79,15 @@ def sample_points(
     area[~np.isfinite(area)] = 0.0
     if not area.sum() > 0:
         raise Rejection("degenerate geometry", f"the {len(area)} triangles have no area")
-    moved = vertex_motion(recording)
+    moved = vertex_motion(recording, area)
     moved[moved < NOISE * np.ptp(recording.positions[0], axis=0).max()] = 0.0
     moving = area * moved[recording.triangles].mean(1)
+    if shares is not None:
+        moving[np.asarray(shares, np.float64)[recording.owner] == 0] = 0.0
     weight = (1 - motion) * _spread_out(area, recording, shares)
     weight += motion * _spread_out(moving if moving.sum() > 0 else area, recording, shares)
     chosen = _draw(weight, count, rng)
-    root, along = np.sqrt(rng.random(count)), rng.random(count)
-    weights = np.stack((1 - root, root * (1 - along), root * along), axis=1)
-    return SurfacePoints(chosen.astype(np.int32), recording.triangles[chosen], weights, recording.owner[chosen])
+    return _on(recording, chosen, spread_in_triangle(rng.random(count), rng.random(count)))
 
 
 def positions_of(points: SurfacePoints, recording: Recording) -> NDArray[np.float64]:
@@ -100,18 +104,47 @@ def triangle_areas(vertices: NDArray[np.floating], triangles: NDArray[np.int32])
     return areas
 
 
-def vertex_motion(recording: Recording) -> NDArray[np.float64]:
-    """How far each vertex gets from where the whole's rigid motion would take it, `[V]`, in scene units."""
+def vertex_motion(recording: Recording, area: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each vertex gets from where the body's rigid motion would take it, `[V]`, in scene units.
+
+    The body is what most of the area keeps to.
+    """
     first = recording.positions[0]
-    few = np.unique(np.linspace(0, len(first) - 1, 4096).astype(int))
+    total = np.cumsum(area)
+    order = np.arange(_FEW) + 0.5
+    few = np.searchsorted(total, order / _FEW * total[-1])
+    few = _on(recording, few, spread_in_triangle(*(np.outer(_EVENLY, order) % 1)))
+    source = few.at(first)
     moved = np.zeros(len(first))
     for vertices in recording.positions[1:]:
-        turn, shift = rigid_fit(first[few], vertices[few])
+        turn, shift = body_fit(source, few.at(vertices))
         for start in range(0, len(first), _CHUNK):
             part = slice(start, start + _CHUNK)
             away = vertices[part] - (first[part].astype(np.float64) @ turn.T + shift)
             np.maximum(moved[part], np.linalg.norm(away, axis=1), out=moved[part])
     return moved
+
+
+def spread_in_triangle(one: NDArray[np.floating], two: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Barycentric coordinates `[n, 3]` evenly spread where two numbers `[n]` are evenly spread in [0, 1)."""
+    root = np.sqrt(one)
+    return np.stack((1 - root, root * (1 - two), root * two), axis=1)
+
+
+def body_fit(
+    source: NDArray[np.floating], target: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The rotation and shift that most of the points keep to, whatever the others do.
+
+    What is off by more than a scale counts little (Geman and McClure), and the scale shrinks step by step.
+    """
+    scale = BODY * float(np.ptp(source, axis=0).max())
+    weights = np.ones(len(source))
+    for step in range(_STEPS, -1, -1):
+        turn, shift = rigid_fit(source, target, weights)
+        away = np.linalg.norm(target - (source @ turn.T + shift), axis=1)
+        weights = 1 / (1 + (away / max(scale * 2.0**step, 1e-30)) ** 2) ** 2
+    return turn, shift
 
 
 def rigid_fit(
@@ -126,6 +159,10 @@ def rigid_fit(
     flip = np.array((1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))))
     turn = (left * flip) @ right
     return turn, aim - turn @ middle
+
+
+def _on(recording: Recording, triangle: NDArray[np.integer], weights: NDArray[np.float64]) -> SurfacePoints:
+    return SurfacePoints(triangle.astype(np.int32), recording.triangles[triangle], weights, recording.owner[triangle])
 
 
 def _spread_out(

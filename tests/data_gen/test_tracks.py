@@ -10,7 +10,14 @@ from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 from puppet_master.data_gen.cameras import Lens, Viewpoint, place_camera
 from puppet_master.data_gen.playback import Playback
-from puppet_master.data_gen.points import SurfacePoints, positions_of, rigid_fit, sample_points, vertex_motion
+from puppet_master.data_gen.points import (
+    SurfacePoints,
+    positions_of,
+    rigid_fit,
+    sample_points,
+    triangle_areas,
+    vertex_motion,
+)
 from puppet_master.data_gen.reasons import Rejection
 from puppet_master.data_gen.recording import Recording, record
 from puppet_master.data_gen.rigs import Joint, Rig
@@ -131,14 +138,16 @@ def test_points_by_motion_lie_where_the_surface_moves():
 def test_shares_decide_how_points_are_shared_out():
     points = sample_points(flat(3.0, 1.0, 2.0), 1000, np.random.default_rng(0), shares=(1, 3, 0))
     np.testing.assert_allclose(np.bincount(points.owner, minlength=3), (250, 750, 0), atol=2)
+    still_alone = sample_points(flat(3.0, 1.0, lift=1.0), 50, np.random.default_rng(0), shares=(1, 0))
+    assert (still_alone.owner == 0).all()
 
 
-def test_motion_is_counted_against_that_of_the_whole():
+def test_motion_is_counted_against_that_of_the_body():
     recording = flat(3.0, 1.0)
     turn = np.array([(0, -1, 0), (1, 0, 0), (0, 0, 1)], float)
     turned = recording.positions[0] @ turn.T + (5, 6, 7)
     moved = Recording(**{**vars(recording), "positions": np.stack((recording.positions[0], turned)).astype(np.float32)})
-    assert vertex_motion(moved).max() < 1e-5
+    assert vertex_motion(moved, triangle_areas(moved.positions[0], moved.triangles)).max() < 1e-5
     found, shift = rigid_fit(recording.positions[0], turned)
     np.testing.assert_allclose(found, turn, atol=1e-7)
     np.testing.assert_allclose(shift, (5, 6, 7), atol=1e-6)
