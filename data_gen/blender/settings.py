@@ -57,7 +57,10 @@ def property_of(option: Option, default: Any) -> Any:
             limits["max"] = min(limits.get("max", MAX_BLENDER_INT), MAX_BLENDER_INT)
             return IntProperty(default=default, **limits, **words)
         return FloatProperty(default=default, **limits, **words)
-    return StringProperty(default=str(default or ""), **words)
+    known = [word for word in option.metavar.split("|") if word.islower()]
+    if not known:
+        return StringProperty(default=str(default or ""), **words)
+    return StringProperty(default=default, search=lambda settings, context, text: known, search_options={"SUGGESTION"}, **words)
 
 
 def _label(choice: str) -> str:
