@@ -39,6 +39,7 @@ from .slot import Outcome
 SETTINGS = "dataset.json"
 FORMAT = 1  # of the dataset folder
 PARTLY_DONE = 3  # exit code
+FILES_TOLD = 20  # files read between two events
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -111,10 +112,17 @@ def run(order: FilterOrder, stage: str, pool: Pool, listen: Listener, plan: list
     if isinstance(order, RenderOrder):
         order = order.resolved()
     if plan is None:
-        plan = make_plan(order, lambda count: listen({"event": "files", "files": count}))
+        plan = make_plan(order, lambda count: count % FILES_TOLD or listen({"event": "files", "files": count}))
+    begun = (order.out / WORK).exists()
     make_work_folder(order.out)
     with _only_run(order.out):
-        return _Run(order, stage, plan, listen).work(pool)
+        try:
+            prepared = _Run(order, stage, plan, listen)
+        except InputError:
+            if not begun:  # a refused order leaves no trace
+                remove_work_folder(order.out)
+            raise
+        return prepared.work(pool)
 
 
 class _Run:
@@ -125,25 +133,25 @@ class _Run:
         self._out, self._order, self._stage, self._listen = order.out, order, stage, listen
         self._plan = plan
         self._unit_of = {unit.key: unit for unit in plan}
-        self._settings = _Settings(order.out, stage, order.settings())
         self._ledger = Ledger(order.out / LEDGER)
         self._lines: dict[str, list[Line]] = {}
         self._summary = Summary()
         self._began = time.monotonic()
-
-    def work(self, pool: Pool) -> Summary:
-        """All of it."""
+        self._settings = _Settings(order.out, stage, order.settings())
         self._settings.check()
         sweep(self._out)
-        shards = self._resume()
+        self._shards = self._resume()
+
+    def work(self, pool: Pool) -> Summary:
+        """Make what is not made yet, and finish."""
         todo = [unit for unit in self._plan if unit.key not in self._lines]
         self._listen({"event": "begin", "assets": len(self._plan), "done": len(self._lines), "todo": len(todo)})
         try:
-            self._make(todo, pool, shards)
+            self._make(todo, pool)
         except KeyboardInterrupt:
             made = self._summary.made
             raise Cancelled(f"interrupted after {made} asset(s); the same command goes on from there") from None
-        shards.finish()
+        self._shards.finish()
         self._close()
         return self._summary
 
@@ -177,13 +185,13 @@ class _Run:
         lines = read_unit(self._out, unit.key)
         return lines if lines and self._settings.same_versions(lines[-1]) else None
 
-    def _make(self, todo: list[Unit], pool: Pool, shards: Shards) -> None:
+    def _make(self, todo: list[Unit], pool: Pool) -> None:
         threads = max(1, (os.cpu_count() or 1) // max(1, self._order.workers))
         tasks = (unit.task(self._order, self._out, self._stage, threads) for unit in todo)
         with closing(pool.results(tasks, self._listen)) as outcomes:
             for outcome in outcomes:
                 lines = self._take(outcome)
-                shards.add(lines[-1])
+                self._shards.add(lines[-1])
                 self._tell(lines[-1], outcome, len(todo))
 
     def _take(self, outcome: Outcome) -> list[Line]:
