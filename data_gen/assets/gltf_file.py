@@ -44,7 +44,7 @@ def read_gltf(path: Path, reader: Reader) -> Facts:
     if version != "2.0":
         raise Damaged("unsupported format", f"{path.name}: glTF version {version or 'not stated'}; 2.0 can be read")
     _check_extensions(path, document, reader)
-    _check_positions(path, document, _read_buffers(path, document, binary))
+    _check_positions(path, document, _read_buffers(path, document, binary, reader))
     return _facts(path, document, "GLB 2.0" if data[:4] == MAGIC else "glTF 2.0")
 
 
@@ -119,13 +119,16 @@ def _check_extensions(path: Path, document: dict[str, Any], reader: Reader) -> N
         raise unreadable(path, f"it requires the glTF extension {name}, which the importer does not know")
 
 
-def _read_buffers(path: Path, document: dict[str, Any], binary: bytes | None) -> list[bytes]:
+def _read_buffers(path: Path, document: dict[str, Any], binary: bytes | None, reader: Reader) -> list[bytes]:
     """The buffers, each as long as declared and as the views into it need."""
     declared = _list(path, document, "buffers")
     buffers = []
     for index, buffer in enumerate(declared):
-        content = _read_buffer(path, document, index, buffer, binary)
         needs = _entry(path, buffer, "byteLength", 0)
+        if _is_decoded(path, buffer, reader):
+            buffers.append(bytes(needs))
+            continue
+        content = _read_buffer(path, index, buffer, binary)
         if len(content) < needs:
             raise truncated(path, f"buffer {index} ({_uri_words(buffer)})", len(content), needs)
         buffers.append(content)
@@ -139,15 +142,24 @@ def _read_buffers(path: Path, document: dict[str, Any], binary: bytes | None) ->
     return buffers
 
 
-def _read_buffer(
-    path: Path, document: dict[str, Any], index: int, buffer: dict[str, Any], binary: bytes | None
-) -> bytes:
+def _is_decoded(path: Path, buffer: dict[str, Any], reader: Reader) -> bool:
+    """Whether a buffer has no data of its own, for what is in it is decoded from another.
+
+    Raises:
+        Damaged: so it is, and it cannot be decoded.
+    """
+    if buffer.get("uri") or not any(name in _entry(path, buffer, "extensions", {}) for name in _MESHOPT):
+        return False
+    if not reader.extensions.issuperset(_MESHOPT):
+        raise Damaged("unsupported compression", f"{path.name}: meshopt cannot be decoded here")
+    return True
+
+
+def _read_buffer(path: Path, index: int, buffer: dict[str, Any], binary: bytes | None) -> bytes:
     uri = _entry(path, buffer, "uri", "")
     if not uri:
         if index == 0 and binary is not None:
             return binary
-        if any(name in _entry(path, document, "extensionsUsed", []) for name in _MESHOPT):
-            raise Damaged("unsupported compression", f"{path.name}: meshopt cannot be decoded here")
         raise Damaged("missing", f"{path.name}: buffer {index} has neither data nor a file")
     if uri.startswith("data:"):
         try:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,34 +11,12 @@ import bpy
 from .. import compat
 from ..reasons import Damaged
 from .facts import Facts, Reader
-from .gltf_hook import no_animation_active
-
-# What Blender's glTF importer knew in 4.2; later ones are asked.
-_KNOWN_EXTENSIONS = (
-    "KHR_materials_pbrSpecularGlossiness", "KHR_lights_punctual", "KHR_materials_unlit", "KHR_texture_transform",
-    "KHR_materials_clearcoat", "KHR_mesh_quantization", "EXT_mesh_gpu_instancing", "KHR_materials_variants",
-    "KHR_materials_emissive_strength", "KHR_materials_transmission", "KHR_materials_specular",
-    "KHR_materials_sheen", "KHR_materials_ior", "KHR_animation_pointer", "KHR_materials_volume", "EXT_texture_webp",
-)  # fmt: skip
-_DRACO = "KHR_draco_mesh_compression"
+from .gltf_importer import import_gltf, known_extensions
 
 
 def this_blender() -> Reader:
     """What the running Blender can read."""
-    return Reader(bpy.app.version[:2], _gltf_extensions())
-
-
-def _gltf_extensions() -> frozenset[str]:
-    known = set(_KNOWN_EXTENSIONS)
-    try:
-        module = importlib.import_module("io_scene_gltf2.io.imp.gltf2_io_gltf")
-        importer = module.glTFImporter("", {"import_user_extensions": []})
-        known |= set(importer.extensions_managed)
-        draco = importlib.import_module("io_scene_gltf2.io.com.draco").dll_exists(quiet=True)
-    except (ImportError, AttributeError, KeyError, TypeError):  # an importer built otherwise
-        draco = False
-    known.discard(_DRACO)
-    return frozenset(known | ({_DRACO} if draco else set()))
+    return Reader(bpy.app.version[:2], known_extensions())
 
 
 def open_empty() -> None:
@@ -89,11 +66,6 @@ def _last_line(words: str) -> str:
     return (errors[-1] if is_traceback else errors[0]).removeprefix("Error: ")
 
 
-def _gltf(path: str) -> set[str]:
-    with no_animation_active():
-        return bpy.ops.import_scene.gltf(filepath=path, loglevel=50)
-
-
 def _usd(path: str) -> set[str]:
     return bpy.ops.wm.usd_import(filepath=path, import_cameras=False, import_lights=False, set_frame_range=True)
 
@@ -106,4 +78,4 @@ def _blend(path: str) -> set[str]:
     return bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False, display_file_selector=False)
 
 
-_OPERATORS = {"glTF": _gltf, "FBX": compat.import_fbx, "USD": _usd, "Alembic": _alembic, "Blender": _blend}
+_OPERATORS = {"glTF": import_gltf, "FBX": compat.import_fbx, "USD": _usd, "Alembic": _alembic, "Blender": _blend}

@@ -150,3 +150,18 @@ Objects:  {
     path.write_text(text[:-3])
     with pytest.raises(Damaged, match="truncated"):
         sniff(path, READER)
+
+
+def test_buffers_that_are_decoded_from_others_need_the_decoder(tmp_path):
+    glb = Glb()
+    opening(glb)
+    glb.finish()
+    glb.json["buffers"].append({"byteLength": 64, "extensions": {"EXT_meshopt_compression": {"fallback": True}}})
+    text = json.dumps(glb.json)
+    path = tmp_path / "a.gltf"
+    (tmp_path / "a.bin").write_bytes(bytes(glb.binary))
+    path.write_text(text.replace('"buffers": [{', '"buffers": [{"uri": "a.bin", '))
+    with pytest.raises(Damaged, match=r"unsupported compression: .*meshopt"):
+        sniff(path, READER)
+    decoding = Reader((5, 2), frozenset({"EXT_meshopt_compression", "KHR_meshopt_compression"}))
+    assert sniff(path, decoding).meshes == 2
