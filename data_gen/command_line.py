@@ -20,6 +20,7 @@ from typing import Any
 from ..backend.errors import PuppetMasterError
 from ..backend.requirements import check_drawing
 from .filter.decide import Decider
+from .filter.order import LookOrder
 from .options import FilterOrder, RenderOrder, add_arguments, order_of
 from .plan import FILTER, RENDER
 from .pool import LocalPool, Pool
@@ -35,7 +36,7 @@ EXIT_CODES = {
     8: "Blender cannot run here",
     130: "interrupted; the same command goes on from there",
 }
-STAGES: dict[str, type[FilterOrder]] = {RENDER: RenderOrder, FILTER: FilterOrder}
+STAGES: dict[str, type[FilterOrder]] = {RENDER: RenderOrder, FILTER: LookOrder}
 
 Event = dict[str, Any]
 

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 def _with_open_file(arguments: list[str]) -> list[str]:
     """`--scene` without a file stands for the .blend that Blender was started with."""
     words: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for word, following in zip(arguments, [*arguments[1:], "--"], strict=False):
         words.append(word)
         if word == "--scene" and following.startswith("--") and bpy.data.filepath:
             words.append(bpy.data.filepath)

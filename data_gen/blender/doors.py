@@ -17,7 +17,8 @@ from .. import command_line
 
 WRONG_USAGE = 2
 # Commands that need packages which Blender does not bring.
-ELSEWHERE = ("fetch", "train-filter", "judge")
+ELSEWHERE = ("fetch", "train-filter")
+NEEDS_MORE = ("--ray", "--judge-url")  # options that do
 
 
 def main(arguments: Sequence[str], program: str = "data") -> int:
@@ -40,12 +41,20 @@ def main(arguments: Sequence[str], program: str = "data") -> int:
 def elsewhere(arguments: Sequence[str]) -> RequirementError:
     """The error that says with which command to do what Blender's own Python cannot."""
     return RequirementError(
-        f"data {arguments[0]} needs Python packages that Blender does not bring; "
+        f"data {arguments[0]} {_which(arguments)}needs Python packages that Blender does not bring; "
         f"in an environment with puppet-master installed, run: puppet-master data {' '.join(arguments)}"
     )
 
 
+def _which(arguments: Sequence[str]) -> str:
+    """The option that needs more, where it is not the command itself."""
+    found = [word.partition("=")[0] for word in arguments if word.partition("=")[0] in NEEDS_MORE]
+    return f"{found[0]} " if found else ""
+
+
 def _make(arguments: list[str], program: str) -> int:
+    if any(word.partition("=")[0] in NEEDS_MORE for word in arguments):
+        raise elsewhere(arguments)
     return command_line.main(arguments, program)
 
 

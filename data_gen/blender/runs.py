@@ -36,6 +36,7 @@ TICK_BUDGET_S = 0.005
 POLITE_S = 15.0  # for the process to end in order, its workers with it
 STDERR_KEPT = 4000  # bytes
 PARTLY_DONE = 3
+PER_VIEW = ("render", "passes", "encode")  # stages that each view goes through
 
 
 class State(Enum):
@@ -109,9 +110,12 @@ class Progress:
         return (self.done + at_work) / self.total if self.total else 0.0
 
     def text(self) -> str:
-        """Such as "render, 3 of 10 assets, 7 clips, 40 s left"."""
+        """Such as "render, view 2 of 4" or "render, 3 of 10 assets, 7 clips, 40 s left"."""
         words = [self.stage] if self.stage else []
-        words += [f"{self.done} of {self.total} assets, {self.clips} clips"] if self.total > 1 else []
+        if self.total > 1:
+            words.append(f"{self.done} of {self.total} assets, {self.clips} clips")
+        elif self.stage in PER_VIEW and self.views > 1:
+            words.append(f"view {min(self._begun.total() + (self.stage != 'encode'), self.views)} of {self.views}")
         words += [f"{self.eta_s:.0f} s left"] if self.eta_s else []
         return ", ".join(words)
 

@@ -60,7 +60,11 @@ def property_of(option: Option, default: Any) -> Any:
     known = [word for word in option.metavar.split("|") if word.islower()]
     if not known:
         return StringProperty(default=str(default or ""), **words)
-    return StringProperty(default=default, search=lambda settings, context, text: known, search_options={"SUGGESTION"}, **words)
+
+    def suggest(settings: PropertyGroup, context: bpy.types.Context, text: str) -> list[str]:
+        return known
+
+    return StringProperty(default=default, search=suggest, search_options={"SUGGESTION"}, **words)
 
 
 def _label(choice: str) -> str:

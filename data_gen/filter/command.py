@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,29 +14,13 @@ from ...backend.errors import InputError
 from ...backend.requirements import check_drawing
 from ..command_line import carry_out, report
 from ..ledger import LEDGER, read_ledger
-from ..options import FilterOrder, option, typer_command
+from ..options import typer_command
 from ..plan import FILTER
 from .judging import judge_dataset, new_judge
+from .order import LookOrder
 from .train import fit_forest, read_labels
 
 INCOMPLETE = 3  # exit code: done, but not everything
-STRIPS = ("workbench", "cycles")
-
-
-@dataclass(frozen=True)
-class LookOrder(FilterOrder):
-    """Look at the animations of assets and decide about them, without rendering clips."""
-
-    strips: str = option(
-        "", "Film a small strip of every animation, with this engine.", choices=STRIPS, shapes_data=True
-    )
-    judge_url: str = option("", "Ask a vision-language model behind this OpenAI-compatible address.", metavar="URL")
-    judge_model: str = option("", "The model's name there.", metavar="NAME")
-    judge_budget: int = option(1000, "Requests that may be sent to it.", low=1)
-
-    def for_workers(self) -> dict[str, Any]:
-        """Without the judge: asking it is not theirs."""
-        return {name: value for name, value in super().for_workers().items() if not name.startswith("judge_")}
 
 
 def _filter(order: LookOrder) -> None:
