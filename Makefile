@@ -35,8 +35,8 @@ model-tiny: setup  ## make the embedded model anew, from rendering to weights: h
 		|| test $$? -eq 3
 	@test -d $(WORK)/vae || $(BIN)/puppet-master train vae $(WORK)/clips --out $(WORK)/vae
 	@$(BIN)/puppet-master train latents $(WORK)/clips --vae $(WORK)/vae --out $(WORK)/latents
-	@OMP_NUM_THREADS=1 $(BIN)/accelerate launch --cpu --num_processes 2 --num_machines 1 --mixed_precision no \
-		--dynamo_backend no -m puppet_master.training diffusion $(WORK)/latents --vae $(WORK)/vae --out $(WORK)/run
+	@OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
+		-m puppet_master.training diffusion $(WORK)/latents --vae $(WORK)/vae --out $(WORK)/run
 	@$(BIN)/puppet-master train publish $(WORK)/run --vae $(WORK)/vae --out backend/models/tiny
 
 clean:  ## remove what these commands made, the environment included

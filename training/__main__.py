@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m puppet_master.training`: the training commands, for `accelerate launch -m`."""
+"""`python -m puppet_master.training`: the training commands, for `torchrun -m`."""
 
 from .commands import train
 

@@ -218,7 +218,7 @@ def train_diffusion(
     """Run the stages; go on from `out/state.pt` when it is there.
 
     Writes `out/ema.pt` (the averaged weights), `out/state.pt` (to go on from), `out/log.jsonl` and
-    `out/settings.json`, each by renaming. Runs under `accelerate launch` with several processes too.
+    `out/settings.json`, each by renaming. Runs under `torchrun` with several processes too.
     """
     # The mid block attends to a single token: its queries and keys are idle and never get gradients.
     accelerator = Accelerator(
