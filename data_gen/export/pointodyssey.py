@@ -40,7 +40,7 @@ def write(clip: Clip, name: str, folder: Path, options: Options) -> list[str]:
 def annotate(clip: Clip) -> dict[str, NDArray[np.generic]]:
     """The arrays of `anno.npz`.
 
-    `trajs_2d` float32 `[N, P, 2]`, `trajs_3d` float32 `[N, P, 3]` (a single number if unknown), `visibs` and `valids` bool
+    `trajs_2d` float32 `[N, P, 2]`, `trajs_3d` float32 `[N, P, 3]` (one number if unknown), `visibs` and `valids` bool
     `[N, P]`, `intrinsics` float32 `[N, 3, 3]` (camera to pixels), `extrinsics` float32 `[N, 4, 4]` (world to
     camera; x right, y down, z ahead).
     """

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from .markup import Html, element
 
 BINS = 40
-WIDTH, HALF, LABELS = 400, 56, 22  # of the drawing: width, height of each half, room for the numbers
+WIDTH, HALF = 400, 56  # of the drawing: its width, the height of each half
+ABOVE, BELOW = 16, 18  # room for the thresholds' names, and for the range
+MIDDLE = ABOVE + HALF
 RANGE = (0.5, 99.5)  # percentiles that are drawn in full; what lies beyond counts in the outermost bins
 HEAVY_TAIL = 30.0  # drawn over logarithms if the largest value is so many times the median
 
@@ -23,7 +25,7 @@ class Limit:
 
     Attributes:
         value: of the feature.
-        meaning: what happens beyond it, in a few words.
+        meaning: what happens on which side of it, in a few words.
     """
 
     value: float
@@ -66,21 +68,21 @@ def histogram(
 ) -> Html:
     """One feature's values, each side scaled by its own number so that shapes can be compared."""
     scale = choose_scale(np.concatenate((accepted, rejected)), limits)
-    height = 2 * HALF + LABELS
+    height = ABOVE + 2 * HALF + BELOW
     drawn = [
-        _bars(scale(accepted), HALF, -1, "accepted"),
-        _bars(scale(rejected), HALF, 1, "rejected"),
-        element("line", x1=0, x2=WIDTH, y1=HALF, y2=HALF, class_="axis"),
+        _bars(scale(accepted), -1, "accepted"),
+        _bars(scale(rejected), 1, "rejected"),
+        element("line", x1=0, x2=WIDTH, y1=MIDDLE, y2=MIDDLE, class_="axis"),
         [_limit_line(limit, scale) for limit in limits],
-        element("text", short(scale.low), x=0, y=height - 5),
-        element("text", short(scale.high), x=WIDTH, y=height - 5, text_anchor="end"),
-        element("text", "log", x=WIDTH, y=10, text_anchor="end", class_="faint") if scale.unit else None,
+        element("text", short(scale.low), x=0, y=height - 4),
+        element("text", "logarithmic", x=WIDTH / 2, y=height - 4, text_anchor="middle") if scale.unit else None,
+        element("text", short(scale.high), x=WIDTH, y=height - 4, text_anchor="end"),
     ]
     label = f"{name}: {len(accepted)} accepted, {_spread(accepted)}; {len(rejected)} rejected, {_spread(rejected)}"
     return element("svg", drawn, viewBox=f"0 0 {WIDTH} {height}", role="img", aria_label=label, class_="histogram")
 
 
-def _bars(places: NDArray[np.float64], base: float, direction: int, class_: str) -> Html | None:
+def _bars(places: NDArray[np.float64], direction: int, class_: str) -> Html | None:
     """One half of the histogram as a single path."""
     if not len(places):
         return None
@@ -88,7 +90,7 @@ def _bars(places: NDArray[np.float64], base: float, direction: int, class_: str)
     width = WIDTH / BINS
     lengths = (HALF - 4) * np.sqrt(counts / counts.max())  # a single outlier stays visible
     steps = [
-        f"M{i * width + 0.5:.1f} {base}v{direction * length:.1f}h{width - 1:.1f}v{-direction * length:.1f}z"
+        f"M{i * width + 0.5:.1f} {MIDDLE}v{direction * length:.1f}h{width - 1:.1f}v{-direction * length:.1f}z"
         for i, length in enumerate(lengths)
         if length
     ]
@@ -98,9 +100,9 @@ def _bars(places: NDArray[np.float64], base: float, direction: int, class_: str)
 def _limit_line(limit: Limit, scale: Scale) -> Html:
     x = float(scale(limit.value)) * WIDTH
     anchor, dx = ("end", -4) if x > WIDTH / 2 else ("start", 4)
-    text = f"{short(limit.value)} {limit.meaning}".strip()
-    line = element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=0, y2=2 * HALF, class_="limit")
-    return element("g", line, element("text", text, x=f"{x + dx:.1f}", y=10, text_anchor=anchor, class_="limit"))
+    text = f"{limit.meaning} {short(limit.value)}".strip()
+    line = element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=0, y2=ABOVE + 2 * HALF, class_="limit")
+    return element("g", line, element("text", text, x=f"{x + dx:.1f}", y=11, text_anchor=anchor, class_="limit"))
 
 
 def short(value: float) -> str:

@@ -17,7 +17,7 @@ from .reading import Dataset, Line
 
 OPENED = ("done", "rejected")  # an asset's outcomes after its file was read
 BROKEN = ("damaged", "failed")
-STAGES = ("import", "features", "record", "tracks", "render", "encode")
+STAGES = ("import", "features", "record", "tracks", "render", "passes", "encode")
 UNKNOWN = "not stated"
 EXAMPLES = 3
 
@@ -113,53 +113,30 @@ def failures(dataset: Dataset) -> list[Line]:
 
 
 def seconds(lines: Iterable[Line]) -> dict[str, float]:
-    """Seconds of each stage over all lines, with `other` for what no stage counts, in the order of work."""
+    """Seconds of each stage over all lines, in the order of work, then `other` for what no stage counts.
+
+    Each line counts its own work alone: an asset's line that of opening it, an animation's line the rest.
+    """
     spent: defaultdict[str, float] = defaultdict(float)
-    total = 0.0
+    other = 0.0
     for line in lines:
         stages_of_line = {key: value for key, value in (line.get("seconds") or {}).items() if _is_number(value)}
-        total += stages_of_line.pop("total", sum(stages_of_line.values()))
+        total = stages_of_line.pop("total", 0.0)
+        other += max(0.0, total - sum(stages_of_line.values()))
         for stage, value in stages_of_line.items():
             spent[stage] += value
     ordered = {stage: spent.pop(stage) for stage in STAGES if stage in spent} | dict(spent)
-    other = total - sum(ordered.values())
-    return ordered | ({"other": other} if other > 0.005 * max(total, 1e-9) else {})
+    return ordered | ({"other": other} if other > 0.005 * sum(ordered.values()) else {})
 
 
 def seconds_by_asset(dataset: Dataset) -> list[tuple[str, float, dict[str, float]]]:
     """(asset, seconds in all, seconds by stage), slowest first."""
     by_asset: defaultdict[str, list[Line]] = defaultdict(list)
-    for line in timed_lines(dataset):
-        by_asset[str(line["asset"])].append(line)
+    for line in (*dataset.assets, *dataset.animations):
+        if line.get("seconds"):
+            by_asset[str(line["asset"])].append(line)
     times = [(asset, seconds(lines)) for asset, lines in by_asset.items()]
     return sorted(((asset, sum(spent.values()), spent) for asset, spent in times), key=lambda row: -row[1])
-
-
-def timed_lines(dataset: Dataset) -> list[Line]:
-    """The lines whose seconds add up to the work done.
-
-    An asset's line counts what is not in its animations' lines (importing); where its `total` covers the
-    whole unit, the animations' times are part of it and only their stages are kept.
-    """
-    lines: list[Line] = []
-    parts: defaultdict[str, list[Line]] = defaultdict(list)
-    for line in dataset.animations:
-        if line.get("seconds"):
-            parts[str(line["asset"])].append(line)
-    for line in dataset.assets:
-        own = dict(line.get("seconds") or {})
-        children = parts.pop(str(line["asset"]), [])
-        inner = sum(float(child["seconds"].get("total") or 0) for child in children)
-        if _is_number(own.get("total")) and own["total"] >= inner > 0:
-            own["total"] -= inner
-            # Stages that an asset's line sums up over its animations would count twice.
-            for stage in STAGES:
-                summed = sum(float(child["seconds"].get(stage) or 0) for child in children)
-                if _is_number(own.get(stage)) and own[stage] >= summed:
-                    own[stage] -= summed
-        lines.append({**line, "seconds": own})
-        lines.extend(children)
-    return lines + [child for children in parts.values() for child in children]
 
 
 def licences(dataset: Dataset) -> list[Licence]:

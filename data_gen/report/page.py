@@ -124,7 +124,8 @@ def _navigation(parts: list[Html]) -> Html:
         "features": "Features", "time": "Time", "failures": "Failures", "licences": "Licences",
     }  # fmt: skip
     whole = "".join(parts)
-    links = [element("a", text, href=f"#{id_}") for id_, text in known.items() if f'<h2 id="{id_}">' in whole]
+    there = [(id_, text) for id_, text in known.items() if f'<h2 id="{id_}">' in whole]
+    links = element("ul", [element("li", element("a", text, href=f"#{id_}")) for id_, text in there])
     button = element("button", "Pause clips", id="motion", type="button", hidden=True)
     return element("nav", element("div", links, button), aria_label="Sections")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,10 +109,12 @@ def read_dataset(folder: Path) -> Dataset:
         raise InputError(f"{folder} holds no dataset: no {LEDGER}, no shards; give the --out of a run")
     dataset = Dataset(folder, running=(folder / WORK).exists())
     dataset.settings = _settings(folder / SETTINGS, dataset.notes)
-    _sort_lines(_lines(folder / LEDGER, dataset.notes), dataset)
+    lines = [*_lines(folder / LEDGER, dataset.notes), *_unit_lines(folder / WORK)]
+    _sort_lines(lines, dataset)
     for stream, strips in ((CLIPS, dataset.clips), (REJECTED, dataset.rejected)):
         for shard in sorted(folder.glob(f"{stream}-*.tar")):
             strips.extend(_strips(shard, dataset.notes))
+        strips.extend(_unpacked(folder / WORK / stream, dataset, {strip.name for strip in strips}))
     return dataset
 
 
@@ -189,7 +191,25 @@ def _lines(path: Path, notes: list[str]) -> Iterator[Line]:
                 yield line
 
 
-def _sort_lines(lines: Iterator[Line], dataset: Dataset) -> None:
+def _unit_lines(work: Path) -> Iterator[Line]:
+    """The lines of units that are done and not yet in the ledger."""
+    for path in sorted(work.glob("units/*.json")):
+        try:
+            lines = json.loads(path.read_bytes())
+        except (OSError, ValueError):  # taken up by the run in this moment
+            continue
+        yield from (line for line in lines if isinstance(line, dict) and line.get("asset"))
+
+
+def _unpacked(folder: Path, dataset: Dataset, packed: set[str]) -> Iterator[Strip]:
+    """Film strips of units that are done, which wait for their shard to be full."""
+    for asset in sorted(str(line["asset"]) for line in dataset.assets):
+        for path in sorted((folder / asset).glob("[!.]*.tar")):
+            if path.stem not in packed:
+                yield from _strips(path, dataset.notes)
+
+
+def _sort_lines(lines: Iterable[Line], dataset: Dataset) -> None:
     """Keep the last line of each asset and each animation: a rerun may say something newer."""
     assets: dict[str, Line] = {}
     animations: dict[tuple[str, Any], Line] = {}

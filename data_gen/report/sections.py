@@ -83,7 +83,7 @@ def _reason_row(reason: counts.Reason, most: int) -> Html:
     return element(
         "tr",
         element("td", reason.name, bar, class_="name"),
-        element("td", number(reason.count), class_="n", data_unit=" times"),
+        element("td", number(reason.count), class_="n"),
         element("td", reason.meaning),
         element("td", element("ul", examples)),
     )
@@ -126,7 +126,7 @@ def _first_clause(text: str) -> str:
 
 def times(dataset: Dataset) -> Html | None:
     """Where the time went, and the slowest assets."""
-    spent = counts.seconds(counts.timed_lines(dataset))
+    spent = counts.seconds((*dataset.assets, *dataset.animations))
     total = sum(spent.values())
     if total <= 0:
         return None
@@ -217,8 +217,9 @@ def _credits(lines: Sequence[Line]) -> Html | None:
 
 def _credit(line: Line) -> list[object]:
     """Title, author and licence, as far as they are known, with a link to the asset's page."""
-    title = str(line.get("title") or line["asset"])
-    page = str(line.get("page") or "")
+    facts = line.get("facts") if isinstance(line.get("facts"), dict) else {}
+    title = str(line.get("title") or facts.get("title") or line["asset"])
+    page = str(line.get("url") or facts.get("url") or "")
     named: object = element("a", title, href=page) if page.startswith(("https://", "http://")) else title
     rest = [str(line[key]) for key in ("author", "licence") if line.get(key)]
     return [named, " · ", " · ".join(rest)]

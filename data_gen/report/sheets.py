@@ -15,7 +15,7 @@ from .reading import Dataset, Film, Line, Strip
 from .sections import number, plural, section
 
 ACCEPTED, REJECTED = 72, 12  # films shown at most: of the clips, and of each reason
-ACCEPTED_SHARE = 0.6  # of the bytes
+REJECTED_SHARE = 0.4  # of the bytes, at least
 
 
 def contact_sheets(dataset: Dataset, budget: int) -> list[Html]:
@@ -23,9 +23,10 @@ def contact_sheets(dataset: Dataset, budget: int) -> list[Html]:
 
     Unreadable strips are added to the dataset's notes.
     """
-    left = Budget(int(budget * ACCEPTED_SHARE))
+    kept_back = int(budget * REJECTED_SHARE) if dataset.rejected else 0
+    left = Budget(budget - kept_back)
     accepted = _accepted(dataset, left)
-    left.left += budget - int(budget * ACCEPTED_SHARE)
+    left.left += kept_back
     return [accepted, *_rejected(dataset, left)]
 
 
