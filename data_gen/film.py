@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,7 @@ from .. import __version__
 from ..backend.clips import Clip
 from .cameras import Lens, freeze_camera, place_camera, random_viewpoint
 from .drags import Drags, choose_drags
-from .filter.thresholds import decide_view
-from .filter.views import view_features
+from .filter.views import ViewFeatures, view_features
 from .look import random_look
 from .parts import find_parts
 from .passes import render_passes
@@ -95,7 +94,7 @@ def record_take(playback: Playback, times: Sequence[float], rng: np.random.Gener
 
 def film_view(
     take: Take, key: Sequence[int], view: int, views: int, settings: RenderSettings,
-    passes: Sequence[str], watch: Stopwatch,
+    passes: Sequence[str], decide: Callable[[ViewFeatures], Rejection | None], watch: Stopwatch,
 ) -> Clip:  # fmt: skip
     """Film and track a take from one camera.
 
@@ -109,6 +108,7 @@ def film_view(
         views: how many there will be.
         settings: how frames are rendered.
         passes: further ground truth, see `backend.clips.PASSES`.
+        decide: why a view is turned away, None if it is not.
         watch: told how long each stage takes.
 
     Raises:
@@ -120,7 +120,7 @@ def film_view(
         rng = np.random.default_rng((*key, view, attempt))
         with watch("tracks"):
             shot = _set_up_shot(take, rng, (view, views), settings, own_camera)
-            found = decide_view(view_features(shot.tracks.xy, shot.tracks.visible))
+            found = decide(view_features(shot.tracks.xy, shot.tracks.visible))
             chosen = choose_seen(shot.tracks, rng)
             drags = choose_drags(shot.tracks.take(chosen), rng, take.playback.groups)
         if found is None and not len(drags.index):
@@ -130,7 +130,7 @@ def film_view(
             continue
         with watch("render"):
             frames = render_frames(take.playback.scene, take.recording.times.tolist(), settings)
-        blank = decide_view(view_features(shot.tracks.xy, shot.tracks.visible, frames))
+        blank = decide(view_features(shot.tracks.xy, shot.tracks.visible, frames))
         if blank is not None:
             raise blank
         with watch("passes"):

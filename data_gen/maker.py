@@ -167,7 +167,9 @@ class _Work:
         count = self.order["views"]
         for view in range(count):
             try:
-                clip = film_view(take, key, view, count, self.settings, self.order["passes"], self.watch)
+                clip = film_view(
+                    take, key, view, count, self.settings, self.order["passes"], self.decider.decide_view, self.watch
+                )
             except Rejection as rejection:
                 fault = rejection
                 views.append({"view": view, "clip": None, **turned_away(rejection)})

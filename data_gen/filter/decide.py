@@ -14,7 +14,8 @@ from ...backend.errors import InputError
 from ..reasons import Rejection
 from .features import Features, measure
 from .forest import Forest
-from .thresholds import DEFAULTS, decide, load_limits
+from .thresholds import DEFAULTS, decide, decide_view, load_limits
+from .views import ViewFeatures
 
 if TYPE_CHECKING:
     from .motion import Motion
@@ -25,15 +26,17 @@ Verdicts = Mapping[tuple[str, int], Rejection | None]
 
 @dataclass(frozen=True)
 class Decider:
-    """Decides about animations.
+    """Decides about animations and views.
 
     Attributes:
         rule: why an animation with these features is turned away, None if it is not.
         verdicts: what an earlier run decided, by asset and animation index; it comes before the rule.
+        limits: of views; these hold whoever decides about animations.
     """
 
     rule: Callable[[Features], Rejection | None]
     verdicts: Verdicts
+    limits: Mapping[str, float]
 
     @classmethod
     def of(cls, order: Mapping[str, Any]) -> Decider:
@@ -49,7 +52,9 @@ class Decider:
         """
         decisions = order.get("decisions")
         verdicts = _cached(_read_verdicts, Path(decisions)) if decisions else {}
-        return cls(_rule(str(order.get("filter", THRESHOLDS))), verdicts)
+        name = str(order.get("filter", THRESHOLDS))
+        limits = _cached(load_limits, Path(name)) if _is_limits(name) else DEFAULTS
+        return cls(_rule(name, limits), verdicts, limits)
 
     def measure(self, motion: Motion) -> Features:
         """The features that `decide` needs.
@@ -71,16 +76,21 @@ class Decider:
             return self.verdicts[asset, index]
         return self.rule(features)
 
+    def decide_view(self, features: ViewFeatures) -> Rejection | None:
+        """Why a view is turned away, None if it is not."""
+        return decide_view(features, self.limits)
 
-def _rule(name: str) -> Callable[[Features], Rejection | None]:
+
+def _is_limits(name: str) -> bool:
+    return name.lower().endswith(".toml")
+
+
+def _rule(name: str, limits: Mapping[str, float]) -> Callable[[Features], Rejection | None]:
     if name == NOBODY:
         return lambda features: None
-    if name == THRESHOLDS:
-        return lambda features: decide(features, DEFAULTS)
-    path = Path(name)
-    if path.suffix.lower() == ".toml":
-        limits = _cached(load_limits, path)
+    if name == THRESHOLDS or _is_limits(name):
         return lambda features: decide(features, limits)
+    path = Path(name)
     if path.suffix.lower() == ".npz":
         return _voting(_cached(Forest.load, path))
     raise InputError(
