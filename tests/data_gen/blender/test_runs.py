@@ -49,6 +49,7 @@ def test_progress_counts_the_views_of_an_asset_at_work(new_run):
         for stage in ("import", "render", "encode", "render"):
             print(json.dumps({"event": "stage", "stage": stage, "key": "box-scene"}))
         sys.stdin.read()
+        sys.exit(130)
         """,
         views=4,
     )
@@ -67,6 +68,7 @@ def test_progress_counts_assets_clips_and_time(new_run):
         event = {"event": "asset", "asset": "a", "clips": 3, "done": 3, "total": 10, "eta_s": 41.6}
         print(json.dumps(event))
         sys.stdin.read()
+        sys.exit(130)
         """
     )
     run.start()
