@@ -105,7 +105,8 @@ def test_the_protocol_part_imports_only_the_standard_library_and_numpy():
     allowed = sys.stdlib_module_names | {"numpy"}
     found = [where for where, top in external_imports(files) if top not in allowed]
     # Clips are written everywhere and read back only outside Blender: Pillow is imported when one is read.
-    assert [where for where in found if not (where.startswith("backend/clips.py:") and where.endswith("PIL.Image"))] == []
+    found = [where for where in found if not (where.startswith("backend/clips.py:") and where.endswith("PIL.Image"))]
+    assert found == []
     ours = [
         f"{file.name}:{line} imports {name}"
         for file in files
