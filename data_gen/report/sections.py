@@ -99,7 +99,11 @@ def feature_charts(dataset: Dataset) -> Html | None:
     # Those with a threshold first: they decide. Then as the filter lists them.
     place = {name: i for i, name in enumerate(meanings)}
     order = sorted(features, key=lambda name: (not limits.get(name), place.get(name, len(place)), name))
-    charts = [_chart(name, meanings.get(name, ""), *features[name], limits.get(name, ())) for name in order]
+    charts = {name: _chart(name, meanings.get(name, ""), *features[name], limits.get(name, ())) for name in order}
+    deciding = [charts[name] for name in order if limits.get(name)] or list(charts.values())
+    others = list(charts.values())[len(deciding) :]
+    summary = element("summary", element("b", f"{len(others)} more, by which nothing was decided"))
+    more = element("details", summary, element("div", others, class_="charts")) if others else None
     key = element(
         "ul",
         element("li", element("i", class_="dot kept"), "accepted, above"),
@@ -108,7 +112,7 @@ def feature_charts(dataset: Dataset) -> Html | None:
         class_="key",
     )
     note = "What was measured of each animation. Heights are square roots of counts; the outermost bins hold the rest."
-    return section("features", "Features", key, element("div", charts, class_="charts"), note=note)
+    return section("features", "Features", key, element("div", deciding, class_="charts"), more, note=note)
 
 
 def _chart(name: str, meaning: str, accepted: Any, rejected: Any, limits: Sequence[Limit]) -> Html:
