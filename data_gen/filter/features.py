@@ -144,8 +144,8 @@ def measure(motion: Motion) -> Features:
     close_grid = close[np.ix_(grid, grid)]
     moved = _farthest(places[grid], close_grid) / size
     moved_relative = _farthest(relative[grid], close_grid) / size
-    half = np.union1d(grid[even_moments(motion.times[grid], GRID // 2)], reference)
-    parts = find_parts(relative[half], weight, motion.owner, size, int(np.searchsorted(half, reference)))
+    third = np.union1d(grid[even_moments(motion.times[grid], GRID // 3)], reference)
+    parts = find_parts(relative[third], weight, motion.owner, size, int(np.searchsorted(third, reference)))
     steps = _Steps.of(motion, places, there, size)
     values = {
         "frames": motion.times[-1] - motion.times[0] + 1,
@@ -167,8 +167,8 @@ def measure(motion: Motion) -> Features:
         "jump": steps.jump,
         "pop": _popping_share(motion, places, size),
         "extent_growth": _extent_growth(relative, there, body, close),
-        "stretch": _stretch(relative[grid], motion.owner, size, typical),
-        "intersection": _intersecting_share(motion, relative, body, size, grid),
+        "stretch": _stretch(relative[third], motion.owner, size, int(np.searchsorted(third, reference))),
+        "intersection": _intersecting_share(motion, relative, body, size, third[::2]),
         **_repetition(relative, weight, motion.times / motion.fps),
     }
     whole = values["global_travel"] + np.radians(values["global_turn"]) / 2 + (values["global_scale"] - 1) / 2
@@ -358,14 +358,14 @@ def _stretch(relative: NDArray[np.float64], owner: NDArray[np.intp], size: float
 
 
 def _intersecting_share(
-    motion: Motion, relative: NDArray[np.float64], body: Body, size: float, grid: NDArray[np.intp]
+    motion: Motion, relative: NDArray[np.float64], body: Body, size: float, moments: NDArray[np.intp]
 ) -> float:
-    """See the feature `intersection`. Looks at every second point at a third of the moments: it is a proxy."""
+    """See the feature `intersection`. Looks at every second point at few moments: it is a proxy."""
     base = relative[body.reference, ::2]
     apart = np.linalg.norm(base[:, None] - base, axis=2) > APART * size
     normals = np.einsum("fji,fpj->fpi", body.fits.turn, np.nan_to_num(motion.normals.astype(np.float64)))[:, ::2]
     inside = np.zeros(len(base), bool)
-    for moment in grid[::3]:
+    for moment in moments:
         points = relative[moment, ::2]
         there = motion.present[moment, motion.owner[::2]]
         away = points[:, None] - points

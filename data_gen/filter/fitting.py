@@ -18,8 +18,8 @@ STILL_SHARE = 0.1  # of the surface standing still is enough to be the body: thi
 STILL = 0.01  # of the size: what moves less stands still
 WITH_IT = 0.01  # of the size, root mean square: what is nearer to where the body takes it moves with it
 ROUNDS = 8
-MOMENTS = 24  # decide what the body is; all of them are then fitted
-LARGEST_ITEMS = 4  # each is tried as a first guess of the body
+MOMENTS = 16  # decide what the body is; all of them are then fitted
+LARGEST_ITEMS = 2  # each is tried as a first guess of the body
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .fitting import turn_angles
 
-SEEDS = 40
+SEEDS = 32
 PATCH = 6  # points
 KEEPS = 0.01  # of the size: a point within this of its rigid place, root mean square over time, belongs to the part
 SMALLEST = 0.01  # of the surface: what explains less is no part
