@@ -16,6 +16,14 @@ _HELPERS = "glTF_not_exported"  # the collection Blender's glTF importer puts bo
 _FINEST = 2  # levels of subdivision beyond which nothing is gained at the sizes that are rendered
 
 
+def choose_scene() -> bpy.types.Scene:
+    """The scene that is filmed, made the current one: the file's, or the first with something to see."""
+    scenes = [bpy.context.scene, *bpy.data.scenes]
+    chosen = next((scene for scene in scenes if any(_may_show(item) for item in scene.objects)), scenes[0])
+    bpy.context.window.scene = chosen
+    return chosen
+
+
 def clean(scene: bpy.types.Scene, hidden_is_gone: bool) -> tuple[bpy.types.Object, ...]:
     """Prepare an opened file for filming and give what is to be seen.
 

@@ -18,6 +18,8 @@ from ..scene import set_time
 
 FARTHEST = 1e3  # sizes that the middle may be away from the origin: single precision leaves 1/10,000 of the size there
 SMALLEST, LARGEST = 1e-3, 1e4  # sizes within which cameras' clipping and lights' falloff work as they should
+_NO_AREA = 1e-12  # of the square of the size
+_A_FEW = 10_000  # triangles
 _ANCHOR = "puppet_master_anchor"
 
 
@@ -92,12 +94,19 @@ def _refuse_infinite(shown: Geometry, time: float) -> None:
 
 def _has_area(shown: Geometry) -> bool:
     """Whether some triangle is more than a line."""
-    size = float(np.ptp(shown.vertices.astype(np.float64), axis=0).max())
+    size = float((shown.vertices.max(0) - shown.vertices.min(0)).max())
     if not size:
         return False
-    corners = shown.vertices[shown.triangles].astype(np.float64) / size
-    sides = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return bool((np.abs(sides).max(initial=0.0)) > 1e-12)
+    # A few of very many triangles nearly always tell.
+    some = shown.triangles[:: max(1, len(shown.triangles) // _A_FEW)]
+    return any(_largest_area(shown.vertices, triangles, size) > _NO_AREA for triangles in (some, shown.triangles))
+
+
+def _largest_area(vertices: NDArray[np.float32], triangles: NDArray[np.int32], size: float) -> float:
+    """The largest triangle's area, as a share of the square of `size`."""
+    corners = vertices[triangles].astype(np.float64) / size
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return float(np.linalg.norm(normals, axis=1).max(initial=0.0)) / 2
 
 
 def _words(times: Sequence[float]) -> str:

@@ -93,7 +93,7 @@ def open_source(path: Path, facts: Facts, most_triangles: int) -> AssetSource:
     _refuse_known(path, facts, most_triangles)
     still = _still_values(path, facts)
     importers.open_file(path, facts)
-    scene = bpy.context.scene
+    scene = cleaning.choose_scene()
     stage = Stage.now()
     found = _find_animations(scene, stage, facts)
     stage.remember((channel for item in found for channel in item.channels), still)
@@ -112,6 +112,8 @@ def open_source(path: Path, facts: Facts, most_triangles: int) -> AssetSource:
         "parts": len(objects), "materials": _count_materials(objects), "textures_missing": missing,
         "animations": len(found),
     }  # fmt: skip
+    if bpy.app.autoexec_fail:
+        meta["scripts_refused"] = bpy.app.autoexec_fail_message
     return AssetSource(path, scene, objects, tuple(found), stage, meta)
 
 

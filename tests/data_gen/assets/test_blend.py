@@ -152,14 +152,25 @@ def test_a_driver_on_the_frame_alone_is_an_animation(tmp_path):
     assert height(playback, "lid", 30) == pytest.approx(3)
 
 
+def test_a_file_whose_own_scene_is_empty_shows_another(tmp_path):
+    lift(add_box("lid"), "open")
+    bpy.context.window.scene = bpy.data.scenes.new("title card")
+    playback = reopen(tmp_path).play(0)
+    assert playback.scene.name == "Scene" == bpy.context.scene.name
+    assert height(playback, "lid", 10) == pytest.approx(2)
+
+
 def test_scripts_of_a_file_do_not_run(tmp_path):
     lid = add_box("lid")
     lift(lid, "open")
     text = bpy.data.texts.new("start.py")
     text.use_module = True
     text.write("import bpy\nbpy.data.objects['lid'].name = 'ran'\n")
-    reopen(tmp_path)
+    lid.driver_add("location", 0).driver.expression = "__import__('os').getpid()"
+    source = reopen(tmp_path)
     assert "ran" not in bpy.data.objects
+    assert "__import__" in source.meta["scripts_refused"]
+    assert bpy.data.objects["lid"].location.x == 0
 
 
 def test_keys_beyond_the_scenes_range_are_not_looked_at(tmp_path):
