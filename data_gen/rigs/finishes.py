@@ -45,6 +45,8 @@ def finish_from_pixels(
     rgba[..., :3] = pixels
     image.pixels.foreach_set(rgba.ravel())
     material = bpy.data.materials.new(name)
+    if material.node_tree is None:  # until Blender 5.0
+        material.use_nodes = True
     nodes = material.node_tree.nodes
     shader = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
     shader.inputs["Roughness"].default_value = roughness
