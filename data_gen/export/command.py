@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ...backend.errors import Cancelled
 from ...backend.shards import ShardFolder
 from .background import Background
 from .formats import Options
@@ -37,7 +38,12 @@ def export(
     columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=2, disable=as_json) as progress:
         task = progress.add_task("clips", total=len(ShardFolder(dataset)))
-        summary = export_dataset(dataset, out, format, options, workers, lambda count: progress.advance(task, count))
+        try:
+            summary = export_dataset(
+                dataset, out, format, options, workers, lambda count: progress.advance(task, count)
+            )
+        except KeyboardInterrupt:
+            raise Cancelled("interrupted; the same command goes on from here") from None
     _say(summary, out, as_json)
 
 

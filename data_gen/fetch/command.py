@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ...backend.errors import InputError
+from ...backend.errors import Cancelled, InputError
 from .consent import Consent, about_assets, about_index, about_list, megabytes
 from .download import Patience
 from .index import METADATA_BYTES, Index, folders_of, make_folder, published_ids, read_ids
@@ -129,7 +129,10 @@ class _Desk:
 
             progress = Progress(lambda: bar.advance(task), count)
             cache, patience = self.index.cache, self.index.patience
-            return fetch_assets(selection.assets, out, cache, self.sources, patience, parallel, progress, verify)
+            try:
+                return fetch_assets(selection.assets, out, cache, self.sources, patience, parallel, progress, verify)
+            except KeyboardInterrupt:
+                raise Cancelled("interrupted; the same command goes on from here") from None
 
 
 @contextmanager

@@ -80,7 +80,7 @@ class Index:
             InputError: the index cannot be had.
             OutputError: the cache cannot be written.
         """
-        return self._read(PATHS)
+        return {uid: path for uid, path in self._read(PATHS).items() if isinstance(path, str)}
 
     def assets(self, paths: dict[str, str], uids: Collection[str] | None, on_file: OnFile) -> Iterator[Asset]:
         """The objects of these ids, or every animated one; those without metadata with what the path says.

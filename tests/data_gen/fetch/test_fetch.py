@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -179,6 +180,40 @@ def test_killed_fetch_goes_on_where_it_was(fetch, hub, ids, tmp_path):
     assert files(tmp_path / "out") == [*(f"{i:04x}.glb" for i in range(6)), ASSETS]
     for i in range(6):
         assert (tmp_path / "out" / f"{i:04x}.glb").read_bytes() == hub.files[f"glbs/000-000/{i:04x}.glb"]
+
+
+def start(hub, listed, tmp_path, **how):
+    command = [sys.executable, "-m", "puppet_master.backend", "data", "fetch", "--yes", "--ids", str(listed)]
+    command += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--retries", "0"]
+    environment = {**os.environ, "HF_ENDPOINT": hub.url}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
+
+
+def test_interrupted_fetch_says_so_and_keeps_what_is_whole(fetch, hub, ids, tmp_path):
+    slow = "glbs/000-002/dd44.glb"
+    hub.faults[slow] = [("stall", 10_000)]
+    process = start(hub, ids("aa11", "dd44"), tmp_path)
+    deadline = time.monotonic() + 60
+    while not ((tmp_path / "out/aa11.glb").exists() and hub.sent[slow]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    hub.stall.set()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "error: interrupted" in said
+    assert set(load_attributions(tmp_path / "out")) == {"aa11.glb"}
+    assert fetch("--ids", ids("aa11", "dd44"), "--yes")[1]["kept"] == 1
+
+
+def test_full_disk_ends_the_fetch_and_leaves_no_half_asset(fetch, hub, ids, tmp_path):
+    def few_bytes():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (55_000, 55_000))
+
+    process = start(hub, ids("aa11", "bb22"), tmp_path, preexec_fn=few_bytes)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 7 and "make room" in said
+    assert not (tmp_path / "out/aa11.glb").exists()
+    assert fetch("--ids", ids("aa11", "bb22"), "--yes")[0] == 0
+    assert not [name for name in files(tmp_path / "out") if name.endswith(".partial")]
 
 
 def test_published_list_is_loaded_by_name_and_checked(fetch, hub, shared, monkeypatch, tmp_path):
