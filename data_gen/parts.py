@@ -21,8 +21,9 @@ from .recording import Recording
 if TYPE_CHECKING:
     from .playback import Playback
 
-KEEPS = 0.01  # of the whole's size: a point this far from its rigid place (root mean square over time) does not fit
-SMALLEST = 0.01  # share of the points that a part must explain better than all other parts do
+KEEPS = 0.015  # of the whole's size: the unit in which a point's distance from its rigid place is counted
+WORST = 4.0  # what a point that does not fit at all counts, where one that is off by `KEEPS` counts 1
+SMALLEST = 0.005  # share of the points that a part must explain better than all other parts do
 STILL = 0.004  # of the whole's size: a part whose points get no farther does not move
 PROPOSALS = 160
 PATCH = 8  # points that make a proposal
@@ -66,13 +67,22 @@ class Motions:
         """The motions with the given indices."""
         return Motions(self.turn[chosen], self.shift[chosen])
 
-    def cost(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How badly each motion explains each point, `[M, P]`: the squared misfit in units of `KEEPS`."""
-        first, found = places[:, 0], np.empty((len(self), len(places)))
-        for row, (turn, shift) in enumerate(zip(self.turn, self.shift, strict=True)):
-            away = np.einsum("pj,nij->pni", first, turn, optimize=True) + shift - places
-            found[row] = (away**2).sum(2).mean(1)
-        return found / KEEPS**2
+    def misfit(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far each point is from where each motion takes it, root mean square over time, `[M, P]`.
+
+        |Rx + t - y|² summed over the moments, multiplied out: one product of what is known of the points with what is
+        known of the motions.
+        """
+        count, length = places.shape[:2]
+        first, flat = places[:, 0], places.reshape(count, -1)
+        squares = length * (first**2).sum(1) + (flat**2).sum(1)
+        of_points = np.concatenate((first, flat, (places[..., None] * first[:, None, None]).reshape(count, -1)), axis=1)
+        pull = np.einsum("mnij,mni->mj", self.turn, self.shift)
+        of_motions = np.concatenate(
+            (2 * pull, -2 * self.shift.reshape(len(self), -1), -2 * self.turn.reshape(len(self), -1)), axis=1
+        )
+        total = of_motions @ of_points.T + squares + (self.shift**2).sum((1, 2))[:, None]
+        return np.sqrt(np.maximum(total, 0.0) / length)
 
 
 def find_parts(recording: Recording, points: SurfacePoints, playback: Playback | None = None) -> NDArray[np.int16]:
@@ -112,10 +122,10 @@ def cluster(places: NDArray[np.float64], owner: NDArray[np.integer]) -> NDArray[
         return np.zeros(len(places), np.int16)
     motions = _explain(Motions.fit(places, _proposals(places, np.asarray(owner))), places)
     for _ in range(ROUNDS):
-        label = motions.cost(places).argmin(0)
+        label = motions.misfit(places).argmin(0)
         motions = Motions.fit(places, [np.flatnonzero(label == part) for part in np.unique(label)])
         motions = _prune(motions, places)
-    return _number(motions.cost(places).argmin(0), places)
+    return _number(motions.misfit(places).argmin(0), places)
 
 
 def part_of_triangles(recording: Recording, points: SurfacePoints, part: NDArray[np.integer]) -> NDArray[np.int16]:
@@ -163,10 +173,16 @@ def _proposals(places: NDArray[np.float64], owner: NDArray[np.intp]) -> list[NDA
     return sets
 
 
+def _cost(misfit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How badly points are explained: small misfits count for next to nothing, large ones for no more than `WORST`."""
+    off = misfit / KEEPS
+    return np.minimum(np.where(off < 1, off**2, 2 * off - 1), WORST)
+
+
 def _explain(proposed: Motions, places: NDArray[np.float64]) -> Motions:
     """The fewest of the proposed motions that explain the points, best first; one at least."""
-    cost = np.minimum(proposed.cost(places), 1.0)
-    rest, chosen = np.ones(len(places)), []
+    cost = _cost(proposed.misfit(places))
+    rest, chosen = np.full(len(places), WORST), []
     while len(chosen) < MOST_PARTS:
         gain = np.maximum(rest - cost, 0).sum(1)
         best = int(gain.argmax())
@@ -179,7 +195,7 @@ def _explain(proposed: Motions, places: NDArray[np.float64]) -> Motions:
 
 def _prune(motions: Motions, places: NDArray[np.float64]) -> Motions:
     """Drop, one by one, the motions without which the points are explained nearly as well."""
-    cost = np.minimum(motions.cost(places), 1.0)
+    cost = _cost(motions.misfit(places))
     kept = np.arange(len(motions))
     while len(kept) > 1:
         first, second = np.partition(cost[kept], 1, axis=0)[:2]
