@@ -18,7 +18,7 @@ from .cameras import Lens, freeze_camera, place_camera, random_viewpoint
 from .drags import Drags, choose_drags
 from .filter.views import ViewFeatures, view_features
 from .look import random_look
-from .parts import find_parts
+from .parts import find_parts, part_of_triangles
 from .passes import render_passes
 from .playback import Playback
 from .points import SurfacePoints, sample_points
@@ -134,7 +134,8 @@ def film_view(
         if blank is not None:
             raise blank
         with watch("passes"):
-            images = render_passes(passes, take.recording, [shot.lens] * len(frames), settings.size, take.size)
+            part = part_of_triangles(take.recording, take.points, take.part) if "part" in passes else None
+            images = render_passes(passes, take.recording, [shot.lens] * len(frames), settings.size, take.size, part)
         return _assemble(take, shot, chosen, drags, frames, images, {"view": view, "attempt": attempt})
     raise fault
 
