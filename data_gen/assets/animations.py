@@ -16,6 +16,7 @@ import bpy
 from .. import compat
 from ..compat import Slot
 from .channels import Channel, Stage, resolves
+from .timed import goes_on, moves_by_itself
 
 _FITS = 0.5  # share of an action's curves that a datablock must have properties for
 _KINDS = {
@@ -88,11 +89,11 @@ def _stack_of(channel: Channel, declared: Sequence[str]) -> str:
 def of_scene(scene: bpy.types.Scene, stage: Stage, name: str = "") -> list[Animation]:
     """The scene as it is opened, if anything in it may move."""
     channels = _playing(stage)
-    if not channels and not _moves_by_itself(scene):
+    if not channels and not moves_by_itself(scene):
         return []
     first, last = float(scene.frame_start), float(scene.frame_end)
     span = _span(channels)
-    if span and not _moves_by_itself(scene) and not any(_goes_on(channel) for channel in channels):
+    if span and not moves_by_itself(scene) and not any(goes_on(channel.curves()) for channel in channels):
         # Beyond its keys nothing happens; outside the scene's range nobody looks.
         inside = max(first, span[0]), min(last, span[1])
         first, last = inside if inside[1] > inside[0] else span
@@ -138,6 +139,8 @@ def _by_track(stage: Stage) -> dict[str, list[Channel]]:
         name = f"{track.name}/{strip.name}" if several else track.name
         channel = Channel(item, *compat.assigned(strip))
         channels = found.setdefault(name, [])
+        if channel.key in {other.key for other in channels}:
+            continue
         if channel.key[:2] in {other.key[:2] for other in channels}:  # the same name twice on one datablock
             channels = found.setdefault(f"{name}/{strip.action.name}", [])
         channels.append(channel)
@@ -179,11 +182,13 @@ def _targets(action: bpy.types.Action, slot: Slot | None, paths: Sequence[str]) 
     users = compat.users_of(slot)
     if users:
         return users
-    fitting = [item for item in _candidates(action, slot) if _share(item, paths) >= _FITS]
-    named = [item for item in fitting if item.name == compat.slot_name(slot)]
-    named = named or [item for item in fitting if action.name.startswith(f"{item.name}|")]
-    if named:
-        return named[:1]
+    candidates = list(_candidates(action, slot))
+    named = [item for item in candidates if item.name == compat.slot_name(slot)]
+    named += [item for item in candidates if action.name.startswith(f"{item.name}|")]
+    meant = next((item for item in named if _share(item, paths) >= _FITS), None)
+    if meant is not None:
+        return [meant]
+    fitting = [item for item in candidates if _share(item, paths) >= _FITS]
     if all(_says_whose(path) for path in paths):
         return sorted(fitting, key=lambda item: -_share(item, paths))[:1]
     # Everything has a location: without a name an action is taken for the object that it is called after.
@@ -221,42 +226,3 @@ def _make(name: str, channels: Sequence[Channel]) -> Animation | None:
 def _span(channels: Iterable[Channel]) -> tuple[float, float] | None:
     ranges = [span for span in (channel.range() for channel in channels) if span]
     return (min(first for first, _ in ranges), max(last for _, last in ranges)) if ranges else None
-
-
-def _goes_on(channel: Channel) -> bool:
-    """Whether an action moves something beyond its keys."""
-    return any(
-        curve.extrapolation == "LINEAR" or any(modifier.type in ("CYCLES", "NOISE", "FNGENERATOR", "GENERATOR")
-        for modifier in curve.modifiers)
-        for curve in channel.curves()
-    )  # fmt: skip
-
-
-def _moves_by_itself(scene: bpy.types.Scene) -> bool:
-    """Whether something depends on the frame other than by an action: caches, drivers, physics, strips of the NLA."""
-    return any(_is_self_moving(item) for item in scene.objects)
-
-
-_TIMED_MODIFIERS = {
-    "MESH_CACHE", "MESH_SEQUENCE_CACHE", "BUILD", "WAVE", "OCEAN", "CLOTH", "SOFT_BODY", "FLUID", "DYNAMIC_PAINT",
-    "PARTICLE_SYSTEM", "PARTICLE_INSTANCE", "NODES", "EXPLODE",
-}  # fmt: skip
-_TIMED_CONSTRAINTS = {"TRANSFORM_CACHE", "ACTION", "FOLLOW_TRACK", "CAMERA_SOLVER", "OBJECT_SOLVER"}
-
-
-def _is_self_moving(item: bpy.types.Object) -> bool:
-    holders = [item, item.data, getattr(item.data, "shape_keys", None)]
-    datas = [data for data in (getattr(holder, "animation_data", None) for holder in holders) if data]
-    return (
-        any(modifier.type in _TIMED_MODIFIERS for modifier in item.modifiers)
-        or any(constraint.type in _TIMED_CONSTRAINTS for constraint in item.constraints)
-        or item.rigid_body is not None
-        or any(_is_timed(driver.driver) for data in datas for driver in data.drivers)
-        or any(not track.mute and track.strips for data in datas for track in data.nla_tracks)
-    )
-
-
-def _is_timed(driver: bpy.types.Driver) -> bool:
-    """Whether a driver reads the frame."""
-    paths = [target.data_path for variable in driver.variables for target in variable.targets]
-    return "frame" in driver.expression or any("frame_" in path for path in paths)

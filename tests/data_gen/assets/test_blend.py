@@ -209,3 +209,29 @@ def test_the_next_file_finds_nothing_of_the_one_before(tmp_path):
         for name, own in (("a.blend", "first"), ("b.blend", "second")):
             assert [item.name for item in open_asset(tmp_path / name).objects] == [own]
             assert [item.name for item in bpy.data.objects] == [own]
+
+
+def test_geometry_nodes_are_an_animation_where_they_ask_for_the_time(tmp_path):
+    for number, timed in enumerate((False, True)):
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        lid = add_box("lid")
+        group = bpy.data.node_groups.new("moves", "GeometryNodeTree")
+        for direction in ("INPUT", "OUTPUT"):
+            group.interface.new_socket("Geometry", in_out=direction, socket_type="NodeSocketGeometry")
+        place, into, out = (
+            group.nodes.new(kind) for kind in ("GeometryNodeTransform", "NodeGroupInput", "NodeGroupOutput")
+        )
+        group.links.new(into.outputs[0], place.inputs["Geometry"])
+        group.links.new(place.outputs["Geometry"], out.inputs[0])
+        if timed:
+            clock = group.nodes.new("GeometryNodeInputSceneTime")
+            group.links.new(clock.outputs["Seconds"], place.inputs["Translation"])
+        lid.modifiers.new("nodes", "NODES").node_group = group
+        bpy.context.scene.frame_end = 48
+        if not timed:
+            with pytest.raises(Rejection, match="no animation"):
+                reopen(tmp_path, f"{number}.blend")
+            continue
+        playback = reopen(tmp_path, f"{number}.blend").play(0)
+        assert (playback.first, playback.last) == (1, 48)
+        assert playback.meta["size"] > 3.5  # two seconds are two units
