@@ -60,14 +60,14 @@ LIMITS: tuple[Limit, ...] = (
         "min_displacement", "displacement", 0.06, "static",
         "about six pixels of a frame of 128; idling characters breathe 0.02 to 0.06",
     ),
-    Limit("max_global_scale", "global_scale", 1.5, "drastic change", "growing and shrinking as a whole is no part's"),
-    Limit("max_mirrored", "mirrored", 0.0, "drastic change", "nothing real turns inside out"),
-    Limit("max_global_travel", "global_travel", 0.8, "drastic change", "falling over moves the body by 0.7 sizes"),
-    Limit("max_global_turn", "global_turn", 125.0, "drastic change", "falling over turns the body by 110 degrees"),
     Limit(
         "min_relative_displacement", "relative_displacement", 0.03, "global only",
         "no part gets a thirtieth of the asset away from where the body takes it",
     ),
+    Limit("max_global_scale", "global_scale", 1.5, "drastic change", "growing and shrinking as a whole is no part's"),
+    Limit("max_mirrored", "mirrored", 0.0, "drastic change", "nothing real turns inside out"),
+    Limit("max_global_travel", "global_travel", 0.8, "drastic change", "falling over moves the body by 0.7 sizes"),
+    Limit("max_global_turn", "global_turn", 125.0, "drastic change", "falling over turns the body by 110 degrees"),
     Limit(
         "min_internal_share", "internal_share", 0.15, "global only",
         "beside the motion of the whole that of the parts would not be learned; falling over has 0.37",

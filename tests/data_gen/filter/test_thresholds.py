@@ -98,3 +98,11 @@ def test_a_file_that_makes_no_sense_is_refused(tmp_path, text, message):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot read thresholds"):
         load_limits(tmp_path / "none.toml")
+
+
+def test_the_documentation_names_every_feature_and_limit_as_it_is(repository):
+    text = (repository / "docs" / "filter.md").read_text("utf-8")
+    for name, meaning in {**FEATURES, **VIEW_FEATURES}.items():
+        assert f"| `{name}` | {meaning} |" in text, name
+    for limit in NAMED.values():
+        assert f"| `{limit.name}` | {limit.default:g} | {limit.reason} | {limit.why} |" in text, limit.name
