@@ -100,7 +100,7 @@ class _Work:
     def own_line(self, outcome: str, **known: Any) -> Line:
         """The asset's own ledger line."""
         seconds = {**self.watch.lap(), "import": self.import_seconds}
-        credit = {name: self.credit.get(name) for name in ("licence", "author")}
+        credit = {name: self.credit.get(name) for name in ("licence", "author", "title", "url")}
         return asset_line(
             self.task["key"], self.task["source"], outcome, seconds=seconds, facts=self.meta, **credit, **known
         )

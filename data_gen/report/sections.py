@@ -215,7 +215,7 @@ def _credits(lines: Sequence[Line]) -> Html | None:
     if not lines:
         return None
     items = [element("li", _credit(line)) for line in lines[:MOST_CREDITS]]
-    summary = element("summary", element("b", f"Attribution of the {number(len(lines))} assets that gave clips"))
+    summary = element("summary", element("b", f"Attribution of {plural(len(lines), 'asset')} that gave clips"))
     return element("details", summary, element("ul", items, class_="credits"))
 
 
