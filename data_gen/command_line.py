@@ -15,12 +15,14 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TextIO
 
-from ..backend.errors import PuppetMasterError
+from ..backend.errors import InputError, PuppetMasterError
 from ..backend.requirements import check_drawing
 from .filter.decide import Decider
 from .filter.order import LookOrder
+from .ledger import INCOMPLETE
 from .options import FilterOrder, RenderOrder, add_arguments, order_of
 from .plan import FILTER, RENDER
 from .pool import LocalPool, Pool
@@ -45,12 +47,14 @@ def carry_out(order: FilterOrder, stage: str = RENDER) -> Summary:
     """Run an order with progress on stderr; with `--json`, events and the summary as JSON lines on stdout.
 
     Raises:
-        PuppetMasterError: see `run.run`.
+        PuppetMasterError: see `run.run` and `choose_pool`.
     """
+    if order.out is None:
+        raise InputError("say where the dataset goes: --out DIR")
     order = replace(order, workers=order.workers or os.cpu_count() or 1)
     Decider.of(order.to_json())  # a filter that cannot be read is found out before anything starts
     with ExitStack() as stack:
-        listen = _print_json if order.as_json else stack.enter_context(progress())
+        listen = partial(_print_json, stream=sys.stdout) if order.as_json else stack.enter_context(progress())
         return run(order, stage, choose_pool(order), listen)
 
 
@@ -100,13 +104,13 @@ def fail(error: PuppetMasterError, as_json: bool) -> int:
     """Say in one line why it ended; returns the exit code."""
     message = " ".join(str(error).split())
     if as_json:
-        _print_json({"event": "error", "kind": error.kind, "message": message})
+        _print_json({"event": "error", "kind": error.kind, "message": message}, sys.stdout)
     print(f"error: {message}", file=sys.stderr)
     return error.exit_code
 
 
-def _print_json(event: Event) -> None:
-    print(json.dumps(event), flush=True)
+def _print_json(event: Event, stream: TextIO) -> None:
+    print(json.dumps(event), file=stream, flush=True)
 
 
 @contextmanager
@@ -134,10 +138,12 @@ class _PlainLines:
         if event["event"] == "begin":
             self._say(f"{event['assets']} asset(s), {event['done']} of them done already")
         elif event["event"] == "asset":
-            if event["outcome"] in ("damaged", "failed"):
-                self._say(f"{event['asset']}: {event['outcome']}, {event['reason']}: {event['detail']}")
+            if event["outcome"] in INCOMPLETE:
+                self._say(_trouble(event))
             if time.monotonic() - self._said > LINE_EVERY or event["done"] == event["total"]:
                 self._say(f"{event['done']} of {event['total']} assets, about {_duration(event['eta_s'])} left")
+        elif event["event"] == "nodes":
+            self._say(_nodes(event))
 
     def _say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -166,10 +172,20 @@ def _bar() -> Any:
             elif event["event"] == "asset":
                 left = f"about {_duration(event['eta_s'])} left"
                 bars.update(task, completed=event["done"], left=left)
-                if event["outcome"] in ("damaged", "failed"):
-                    console.print(f"{event['asset']}: {event['outcome']}, {event['reason']}: {event['detail']}")
+                if event["outcome"] in INCOMPLETE:
+                    console.print(_trouble(event), markup=False)
+            elif event["event"] == "nodes":
+                console.print(_nodes(event))
 
         yield listen
+
+
+def _trouble(event: Event) -> str:
+    return f"{event['asset']}: {event['outcome']}, {event['reason']}: {event['detail']}"
+
+
+def _nodes(event: Event) -> str:
+    return f"{event['nodes']} node(s) at work, {event['before']} before"
 
 
 def _duration(seconds: float) -> str:

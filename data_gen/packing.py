@@ -39,6 +39,7 @@ class PartWriter:
             OutputError: the work folder cannot be made.
         """
         self._work, self._key = out / WORK, key
+        self._names: set[tuple[str, str]] = set()
         make_work_folder(out)
         try:
             for stream in STREAMS:
@@ -64,9 +65,10 @@ class PartWriter:
 
     def _add(self, stream: str, name: str, members: Mapping[str, bytes]) -> None:
         path = part_path(self._work, stream, name)
-        if path.parent.name != self._key or name == self._key or path.exists():
+        if path.parent.name != self._key or name == self._key or (stream, name) in self._names:
             raise ValueError(f"{name} is no new clip of {self._key}; call it {self._key}_aAAA or {self._key}_aAAA_vVV")
         write_part(path, name, members)
+        self._names.add((stream, name))
 
 
 def commit(out: Path, key: str, lines: Sequence[Line], versions: Mapping[str, str]) -> None:

@@ -107,8 +107,7 @@ def run(order: FilterOrder, stage: str, pool: Pool, listen: Listener, plan: list
         RequirementError: Blender cannot run here.
         Cancelled: interrupted from the keyboard; the same order goes on from there.
     """
-    if order.out is None:
-        raise InputError("say where the dataset goes: --out DIR")
+    assert order.out is not None
     if isinstance(order, RenderOrder):
         order = order.resolved()
     if plan is None:
@@ -186,6 +185,8 @@ class _Run:
         return lines if lines and self._settings.same_versions(lines[-1]) else None
 
     def _make(self, todo: list[Unit], pool: Pool) -> None:
+        if not todo:
+            return
         threads = max(1, (os.cpu_count() or 1) // max(1, self._order.workers))
         tasks = (unit.task(self._order, self._out, self._stage, threads) for unit in todo)
         with closing(pool.results(tasks, self._listen)) as outcomes:

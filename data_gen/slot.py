@@ -35,6 +35,11 @@ POLITE = 5.0  # seconds to end by itself
 TRIES = 2  # a crash in a process may be the fault of what it did before: once more, in a fresh one
 LOG_LIMIT = 32 * 1024**2  # bytes; Blender repeats some warnings without end
 GIGABYTE = 1024**3
+# Sets in one order, sums in one order (and one thread a slot for what is not the renderer).
+SAME_EVERYWHERE = {
+    "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "LP_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+}  # fmt: skip
 
 Event = dict[str, Any]
 
@@ -278,10 +283,7 @@ class Slot:
     def _start_once(self) -> None:
         self._events = queue.Queue()
         self._units = 0
-        environment = {
-            **os.environ, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "LP_NUM_THREADS": "1",
-            **self._program.environment,
-        }  # fmt: skip
+        environment = {**os.environ, **SAME_EVERYWHERE, **self._program.environment}
         self._clear_log()
         try:
             self._process = subprocess.Popen(

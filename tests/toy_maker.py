@@ -5,7 +5,7 @@
 
 `does`: "" makes clips, "crash" ends the process by a signal, "crash once" only where no earlier try left its
 mark, "raise" raises, "hang" stops answering, "eat" takes memory, "chatter" fills the log, "damaged" is turned
-away. Procedural units are small assets that follow from their seed.
+away, "show card" says which graphics card it was given. Procedural units are small assets that follow from their seed.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ def make_unit(task: dict[str, Any], emit) -> list[dict[str, Any]]:
     except Damaged as damaged:
         return [asset_line(task["key"], task["source"], "damaged", **turned_away(damaged))]
     lines = [animate(task, toy, index, part, emit) for index in range(toy["animations"])]
-    credit = {name: task["licence"].get(name) for name in ("licence", "author")}
-    return [*lines, asset_line(task["key"], task["source"], "done", **credit)]
+    known = {name: task["licence"].get(name) for name in ("licence", "author")}
+    if toy["does"] == "show card":
+        known["detail"] = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+    return [*lines, asset_line(task["key"], task["source"], "done", **known)]
 
 
 def animate(task, toy, index, part, emit) -> dict[str, Any]:
