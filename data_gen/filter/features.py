@@ -230,16 +230,19 @@ def _radii(places: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[
 
 
 def _size(places: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
-    size = 2 * float(np.median([_weighted_quantile(radii, weight, 0.98) for radii in _radii(places, weight)]))
+    """The asset's size; moments at which it is scaled down to nothing do not count."""
+    sizes = np.array([2 * _weighted_quantile(radii, weight, 0.98) for radii in _radii(places, weight)])
+    size = float(np.median(sizes[sizes >= VANISHED * sizes.max()]))
     if not np.isfinite(size) or size <= 1e-6 * np.abs(places).max(initial=0.0) or size <= 0:
         raise Rejection("degenerate geometry", f"the surface's extent is {size:g}")
     return size
 
 
 def _typical_moment(places: NDArray[np.float64], weight: NDArray[np.float64]) -> int:
-    """The moment whose extent is the median one: never one at which things are scaled down to nothing."""
+    """The moment whose extent is the median one, those aside at which things are scaled down to nothing."""
     spread = np.sqrt((_radii(places, weight) ** 2) @ weight)
-    return int(np.argsort(spread, kind="stable")[len(spread) // 2])
+    there = np.flatnonzero(spread >= VANISHED * spread.max())
+    return int(there[np.argsort(spread[there], kind="stable")[len(there) // 2]])
 
 
 def _pair_distances(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -257,9 +260,7 @@ def _farthest(points: NDArray[np.float64], close: NDArray[np.bool_]) -> NDArray[
 def _global_features(body: Body, close: NDArray[np.bool_], size: float) -> dict[str, float]:
     fits = body.fits
     travel = np.sqrt(_pair_distances(fits.centre[:, None])[0]) / size
-    # What has shrunk to nothing has no direction.
-    solid = np.abs(fits.scale) > 0.05
-    angles = turn_angles(fits.turn) * (solid[:, None] & solid)
+    angles = turn_angles(fits.turn) * (fits.turn_known[:, None] & fits.turn_known)
     scale = np.maximum(np.abs(fits.scale), 1e-3)
     return {
         "global_travel": (travel * close).max(),

@@ -19,6 +19,8 @@ STILL = 0.01  # of the size: what moves less stands still
 WITH_IT = 0.01  # of the size, root mean square: what is nearer to where the body takes it moves with it
 ROUNDS = 8
 MOMENTS = 16  # decide what the body is; all of them are then fitted
+SHRUNK = 0.05  # of its scale: smaller things have no direction
+NEEDLE = 1e-6  # second over first singular value: of thinner things the turn about themselves is not known
 LARGEST_ITEMS = 2  # each is tried as a first guess of the body
 
 
@@ -31,19 +33,21 @@ class Similarities:
         turn: rotations, `[F, 3, 3]`.
         shift: `[F, 3]`.
         centre: where the weighted centre of the fitted points is, `[F, 3]`.
+        turn_known: whether the points say how they are turned: neither shrunk to nothing nor a needle, bool `[F]`.
     """
 
     scale: NDArray[np.float64]
     turn: NDArray[np.float64]
     shift: NDArray[np.float64]
     centre: NDArray[np.float64]
+    turn_known: NDArray[np.bool_]
 
     def undo(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Places `[F, P, 3]` as they would be had the body stayed as in the reference.
 
         The scale stays within a factor of 100, so that what shrinks to a point does not blow up what is left.
         """
-        scale = np.sign(self.scale) * np.clip(np.abs(self.scale), 0.01, 100.0)
+        scale = np.where(self.scale < 0, -1, 1) * np.clip(np.abs(self.scale), 0.01, 100.0)
         return (points - self.shift[:, None]) @ (self.turn / scale[:, None, None])
 
 
@@ -75,7 +79,8 @@ def fit_similarities(
         turn[mirrored] = -(u @ vt)[mirrored]
         scale[mirrored] = -singular[mirrored].sum(1) / spread
     shift = centre - scale[:, None] * (turn @ middle)
-    return Similarities(scale, turn, shift, centre)
+    turn_known = (np.abs(scale) > SHRUNK) & (singular[:, 1] > NEEDLE * singular[:, 0])
+    return Similarities(scale, turn, shift, centre, turn_known)
 
 
 def _mirrored(singular: NDArray[np.float64], sign: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -286,3 +286,43 @@ def test_a_surface_without_extent_is_degenerate():
 def test_two_moments_are_enough(ball):
     found = measure(make_motion(np.stack((ball, ball + np.array((0.1, 0.0, 0.0))))))
     assert found.jump == 0 and found.acceleration == 0 and found.global_travel == pytest.approx(0.1, rel=0.02)
+
+
+def needle():
+    points = np.zeros((50, 3))
+    points[:, 0] = np.linspace(-0.5, 0.5, 50)
+    return points
+
+
+STRANGE = {
+    "noise": np.random.default_rng(0).normal(size=(25, 300, 3)),
+    "three points": np.random.default_rng(1).normal(size=(20, 3, 3)),
+    "a needle": needle() + np.linspace(0, 0.4, 25)[:, None, None] * (0.0, 1.0, 0.0),
+    "grown from nothing": needle() * np.linspace(0, 1, 25)[:, None, None],
+    "far away": needle() + 1e5 + np.zeros((25, 1, 3)),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", list(STRANGE))
+def test_strange_motions_give_finite_features(name):
+    values = measure(make_motion(STRANGE[name])).to_json()
+    assert np.isfinite(list(values.values())).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_scaled_to_nothing_most_of_the_time_pops(ball):
+    found = measure(make_motion(ball * np.repeat((0.0, 1.0), (20, 5))[:, None, None]))
+    assert found.pop == 1 and found.global_scale >= 100
+
+
+def test_a_needle_has_no_turn_about_itself():
+    assert measure(make_motion(STRANGE["a needle"])).global_turn == 0
+
+
+def test_every_object_by_itself(ball):
+    """More items than a part can have neighbours: half of them move."""
+    path = np.linspace(0, 0.5, 25)[:, None, None] * (1.0, 0.0, 0.0)
+    places = ball + path * (np.arange(300) % 2)[:, None]
+    found = measure(make_motion(places, np.arange(300)))
+    assert found.items == 300 and found.moving_share == pytest.approx(0.5, abs=0.01) and found.pop == 0
