@@ -144,6 +144,21 @@ def turn(item: bpy.types.Object, first: float = 1, last: float = 24, angle: floa
         item.keyframe_insert("rotation_euler", frame=frame)
 
 
+def _swing(item: bpy.types.Object, last: int) -> None:
+    """Keys that turn an object to and fro every second."""
+    turn(item)
+    curve = next(
+        curve
+        for curve in item.animation_data.action.layers[0].strips[0].channelbags[0].fcurves
+        if not curve.array_index
+    )
+    times = np.arange(1, last + 12, 12, dtype=np.float32).clip(max=last)
+    curve.keyframe_points.add(len(times) - len(curve.keyframe_points))
+    values = np.arange(len(times), dtype=np.float32) % 2
+    curve.keyframe_points.foreach_set("co", np.stack([times, values], 1).ravel())
+    curve.update()
+
+
 def _scene_with_lid() -> tuple[bpy.types.Object, bpy.types.Object]:
     body, lid = add_box("body"), add_box("lid", (-1, 0, 0), (1, 2, 0.2))
     lid.location = (0, -1, 1)
@@ -176,11 +191,11 @@ def _cut(folder: Path, whole: dict[str, Path]) -> dict[str, Expected]:
 
 def _mistaken(folder: Path, whole: dict[str, Path]) -> dict[str, Expected]:
     contents = {
-        "text.glb": b"not a model\n", "text.blend": b"not a model\n", "picture.fbx": b"\x89PNG\r\n\x1a\n" + bytes(64),
+        "text.glb": b"not a model\n", "text.blend": b"no scene\n", "picture.fbx": b"\x89PNG\r\n\x1a\n" + bytes(64),
         "noise.abc": np.random.default_rng(0).bytes(4096), "words.usda": b"usd without its mark\n",
-        "glb.fbx": whole[".glb"].read_bytes(), "fbx.glb": whole[".fbx"].read_bytes(),
-        "blend.usdc": whole[".blend"].read_bytes(), "alembic.blend": whole[".abc"].read_bytes(),
     }  # fmt: skip
+    for name, kind in (("glb.fbx", ".glb"), ("fbx.glb", ".fbx"), ("blend.usdc", ".blend"), ("alembic.blend", ".abc")):
+        contents[name] = whole[kind].read_bytes() + b"\0"  # not the same contents as of the whole file
     for name, data in contents.items():
         (folder / name).write_bytes(data)
     return dict.fromkeys(contents, damaged("wrong extension"))
@@ -380,7 +395,7 @@ def _heavy(folder: Path, cells: int) -> dict[str, Expected]:
 def _odd_blend(folder: Path) -> dict[str, Expected]:
     _new_scene()
     _, lid = _scene_with_lid()
-    turn(lid, last=100_000, angle=900.0)
+    _swing(lid, 100_000)
     bpy.context.scene.frame_end = 100_000
     _save(folder / "long.blend")
 

@@ -36,7 +36,7 @@ class Facts:
             the import.
         meshes: number of meshes; None: not known.
         triangles: number of triangles, instances counted; None: not known.
-        textures_missing: images that it names and that are not there.
+        missing_textures: images that it names and that are not there.
     """
 
     format: str
@@ -49,7 +49,7 @@ class Facts:
     animations: tuple[str, ...] | None = None
     meshes: int | None = None
     triangles: int | None = None
-    textures_missing: int = 0
+    missing_textures: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """For a clip's metadata: what is stated."""

@@ -230,7 +230,7 @@ def _facts(path: Path, document: dict[str, Any], variant: str) -> Facts:
         animations=tuple(str(item.get("name") or "") for item in _list(path, document, "animations")),
         meshes=len(_list(path, document, "meshes")),
         triangles=_count_triangles(path, document),
-        textures_missing=missing,
+        missing_textures=missing,
     )
 
 

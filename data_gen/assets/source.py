@@ -63,7 +63,9 @@ class AssetSource:
             raise Rejection("single pose", f"{chosen.name!r} has keys at frame {chosen.first:g} alone")
         extent.leave_in_place()
         size = extent.measure(self.scene, self.objects, _looks(chosen))
-        meta: dict[str, Any] = {"centre": size.centre.tolist(), "size": size.size}
+        meta: dict[str, Any] = {
+            "centre": size.centre.tolist(), "size": size.size, "missing_textures": self.meta["missing_textures"],
+        }  # fmt: skip
         if size.is_extreme:
             meta["anchor"] = extent.bring_near(self.scene, size)
         return Playback(
@@ -105,11 +107,11 @@ def open_source(path: Path, facts: Facts, most_triangles: int) -> AssetSource:
         raise _too_heavy(path, triangles, most_triangles)
     if not found:
         raise Rejection("no animation", f"nothing in {path.name} is animated")
-    missing = max(facts.textures_missing, materials.drop_missing_textures())
+    missing = max(facts.missing_textures, materials.drop_missing_textures())
     materials.show_textures()
     meta = {
         **facts.to_json(), "fps": frame_rate(scene), "vertices": vertices, "triangles": triangles,
-        "parts": len(objects), "materials": _count_materials(objects), "textures_missing": missing,
+        "parts": len(objects), "materials": _count_materials(objects), "missing_textures": missing,
         "animations": len(found),
     }  # fmt: skip
     if bpy.app.autoexec_fail:

@@ -153,7 +153,8 @@ def test_missing_textures_are_counted_and_shown_plain(tmp_path):
     for material in (painted("without", lost), painted("with", there)):
         item.data.materials.append(material)
     source = reopen(tmp_path)
-    assert (source.meta["textures_missing"], source.meta["materials"]) == (1, 2)
+    assert (source.meta["missing_textures"], source.meta["materials"]) == (1, 2)
+    assert source.play(0).meta["missing_textures"] == 1
     without, with_image = bpy.data.materials["without"], bpy.data.materials["with"]
     assert tuple(without.diffuse_color) == pytest.approx((1, 0.5, 0, 1))
     assert not [node for node in without.node_tree.nodes if node.type == "TEX_IMAGE"]

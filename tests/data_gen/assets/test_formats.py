@@ -102,7 +102,7 @@ def test_points_are_where_the_keys_put_them(tmp_path, suffix):
         expected = np.concatenate([box()[0], lid_at(frame), swell_at(frame)])
         assert_same_places(all_points(playback, frame + later), expected)
     assert "anchor" not in playback.meta
-    assert (source.meta["triangles"], source.meta["parts"], source.meta["textures_missing"]) == (36, 3, 0)
+    assert (source.meta["triangles"], source.meta["parts"], source.meta["missing_textures"]) == (36, 3, 0)
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usdc", ".abc", ".blend"])

@@ -102,7 +102,7 @@ def test_gltf_facts_are_what_the_document_says(tmp_path):
     facts = sniff(glb.write(tmp_path / "a.glb"), READER)
     assert (facts.generator, facts.author, facts.licence) == ("by hand", "2020 Ann", "CC0")
     assert (facts.title, facts.url, facts.animations) == ("Box", "a place", ("öffnen",))
-    assert (facts.meshes, facts.triangles, facts.textures_missing) == (2, 36, 0)
+    assert (facts.meshes, facts.triangles, facts.missing_textures) == (2, 36, 0)
 
 
 def test_images_that_are_not_there_are_counted(tmp_path):
@@ -110,7 +110,7 @@ def test_images_that_are_not_there_are_counted(tmp_path):
     opening(glb)
     (tmp_path / "a b.png").write_bytes(b"here")
     glb.json["images"] = [{"uri": "a%20b.png"}, {"uri": "nowhere.png"}, {"uri": "data:image/png;base64,AAAA"}]
-    assert sniff(glb.write_apart(tmp_path / "a.gltf"), READER).textures_missing == 1
+    assert sniff(glb.write_apart(tmp_path / "a.gltf"), READER).missing_textures == 1
 
 
 def test_a_document_of_the_wrong_shape_is_unreadable(tmp_path):
