@@ -146,7 +146,7 @@ def _set_up_shot(
     """Light and camera, and the tracks from there."""
     clear_shot(take.playback.scene)
     scene, recording = take.playback.scene, take.recording
-    look = None if take.playback.lit else random_look(rng)
+    azimuth = 0.0
     if own_camera:
         set_time(scene, float(recording.times[0]))
         freeze_camera(scene, take.playback.camera)
@@ -157,7 +157,8 @@ def _set_up_shot(
         fill = FILL_WHOLE_CLIP if whole else FILL_FIRST_FRAME
         viewpoint = random_viewpoint(rng, take.playback.view, fill, share)
         place_camera(scene, _outline(recording, whole), viewpoint)
-        meta = {"viewpoint": viewpoint.to_json()}
+        azimuth, meta = viewpoint.azimuth, {"viewpoint": viewpoint.to_json()}
+    look = None if take.playback.lit else random_look(rng, azimuth)
     set_up(scene, settings, look, take.size)
     bpy.context.view_layer.update()
     lens = Lens.of(scene, bpy.context.evaluated_depsgraph_get())

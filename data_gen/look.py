@@ -16,6 +16,7 @@ from .scene import add_to_shot, shot_world
 STUDIO_LIGHTS = {"Default": 1.3, "studio.sl": 0.9, "outdoor.sl": 0.7, "paint.sl": 0.4, "basic.sl": 1.4}
 # Strengths that together leave a white surface just white: a sun's light is spread over pi.
 SUN, FILL, WORLD = 1.4, 0.6, 0.45
+TURN_SPREAD = 1.0  # radians: half of the clips are lit from within 39 degrees of the camera's side
 CAVITY_REACH = 0.1  # of the subject's size: how far Workbench looks for grooves
 
 
@@ -25,7 +26,8 @@ class Look:
 
     Attributes:
         light: a Workbench studio light, or "FLAT".
-        turn: the light's turn about the upright axis, in radians.
+        turn: the light's turn about the upright axis, in radians; it comes from the camera's side where this is
+            the camera's azimuth, negative.
         shadow: strength of cast shadows, 0 for none.
         sun: direction the shadows' light comes from, y up, as Workbench takes it.
         cavity: strength of darkened grooves, 0 for none.
@@ -50,14 +52,21 @@ class Look:
         return asdict(self)
 
 
-def random_look(rng: np.random.Generator) -> Look:
-    """Mostly studio light with soft shadows."""
+def random_look(rng: np.random.Generator, azimuth: float = 0.0) -> Look:
+    """Mostly studio light with soft shadows, and mostly from the camera's side.
+
+    Args:
+        rng: decides everything random.
+        azimuth: where the camera stands, in degrees, as in `cameras.Viewpoint`.
+    """
     light = "FLAT" if rng.random() < 0.06 else str(rng.choice(list(STUDIO_LIGHTS)))
+    camera = np.radians(azimuth)
+    x, y, z = float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.2, 1.0)), float(rng.uniform(0.3, 1.0))
     return Look(
         light=light,
-        turn=float(rng.uniform(-np.pi, np.pi)),
+        turn=float(rng.normal(0, TURN_SPREAD) - camera),
         shadow=float(rng.uniform(0.1, 0.55)) if rng.random() < 0.6 else 0.0,
-        sun=(float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.2, 1.0)), float(rng.uniform(0.3, 1.0))),
+        sun=(float(x * np.cos(camera) + z * np.sin(camera)), y, float(z * np.cos(camera) - x * np.sin(camera))),
         cavity=float(rng.uniform(0.3, 1.2)) if rng.random() < 0.3 else 0.0,
         specular=bool(rng.random() < 0.5),
         exposure=STUDIO_LIGHTS.get(light, -0.3) + float(rng.uniform(-0.3, 0.35)),
@@ -100,7 +109,7 @@ def light_path_traced(scene: bpy.types.Scene, look: Look) -> None:
     background.inputs["Strength"].default_value = WORLD
     x, y, z = look.sun
     towards = Vector((x, -z, y))  # from Workbench's axes to the world's
-    around = Vector((np.cos(look.turn), np.sin(look.turn), 0.4))
+    around = Vector((-np.sin(look.turn), -np.cos(look.turn), 0.4))
     _sun(scene, "sun", towards, SUN, _tint(look.warmth), 0.2 if look.shadow else 2.0)
     if look.fill > 0:
         _sun(scene, "fill", around, FILL * look.fill, _tint(-look.warmth), 1.0)

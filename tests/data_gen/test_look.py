@@ -78,3 +78,22 @@ def test_looks_differ_and_follow_from_their_seed():
     looks = [random_look(np.random.default_rng(seed)) for seed in range(20)]
     assert len(set(looks)) == 20
     assert looks[3] == random_look(np.random.default_rng(3))
+
+
+@pytest.mark.parametrize("engine", ["cycles", "workbench"])
+def test_clips_are_lit_from_the_cameras_side_wherever_it_stands(scene, engine):
+    bpy.ops.mesh.primitive_uv_sphere_add()
+    settings = RenderSettings(size=16, engine=engine, samples=4)
+
+    def brightness(camera: float, light: float) -> float:
+        means = []
+        for seed in range(6):
+            clear_shot(scene)
+            place_camera(scene, [(-1, -1, -1), (1, 1, 1)], Viewpoint(camera, 10, angle=30, fill=0.9))
+            set_up(scene, settings, random_look(np.random.default_rng(seed), light), 2.0)
+            frame = render_frames(scene, [1], settings)[0]
+            means.append(frame[frame[..., 3] > 200][:, :3].mean())
+        return float(np.mean(means))
+
+    for azimuth in (0.0, 90.0, 180.0):
+        assert brightness(azimuth, azimuth) > brightness(azimuth, azimuth + 180) + 15
