@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compat import assigned, curves_of
 from .shapes import Shape
 
 AXES = {"x": 0, "y": 1, "z": 2}
@@ -133,7 +134,9 @@ class Rig:
         data = part.object.animation_data_create()
         if data.action is None:
             data.action = bpy.data.actions.new(part.name)
-        curve = data.action.fcurve_ensure_for_datablock(part.object, path, index=joint.index)
+        part.object.keyframe_insert(path, index=joint.index)  # the one way to a curve in all versions of Blender
+        curves = curves_of(*assigned(data))
+        curve = next(one for one in curves if (one.data_path, one.array_index) == (path, joint.index))
         curve.keyframe_points.clear()
         for frame, value in zip(frames, values, strict=True):
             curve.keyframe_points.insert(frame, float(value)).interpolation = interpolation
