@@ -27,7 +27,7 @@ class Look:
     Attributes:
         light: a Workbench studio light, or "FLAT".
         turn: the light's turn about the upright axis, in radians; it comes from the camera's side where this is
-            the camera's azimuth, negative.
+            the camera's azimuth, negative; from -pi to pi.
         shadow: strength of cast shadows, 0 for none.
         sun: direction the shadows' light comes from, y up, as Workbench takes it.
         cavity: strength of darkened grooves, 0 for none.
@@ -64,7 +64,7 @@ def random_look(rng: np.random.Generator, azimuth: float = 0.0) -> Look:
     x, y, z = float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.2, 1.0)), float(rng.uniform(0.3, 1.0))
     return Look(
         light=light,
-        turn=float(rng.normal(0, TURN_SPREAD) - camera),
+        turn=float((rng.normal(0, TURN_SPREAD) - camera + np.pi) % (2 * np.pi) - np.pi),  # Blender takes no more
         shadow=float(rng.uniform(0.1, 0.55)) if rng.random() < 0.6 else 0.0,
         sun=(float(x * np.cos(camera) + z * np.sin(camera)), y, float(z * np.cos(camera) - x * np.sin(camera))),
         cavity=float(rng.uniform(0.3, 1.2)) if rng.random() < 0.3 else 0.0,
