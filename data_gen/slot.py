@@ -13,6 +13,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ START_LIMIT = 180.0  # seconds for Blender to start
 POLL = 0.25  # seconds between two looks at the memory
 POLITE = 5.0  # seconds to end by itself
 TRIES = 2  # a crash in a process may be the fault of what it did before: once more, in a fresh one
+CRASH_KEPT = STDERR_KEPT // 2  # characters
 LOG_LIMIT = 32 * 1024**2  # bytes; Blender repeats some warnings without end
 GIGABYTE = 1024**3
 # Sets in one order, sums in one order (and one thread a slot for what is not the renderer).
@@ -147,8 +149,11 @@ class Slot:
         try:
             # Nameless: nothing is left behind.
             self._log = tempfile.TemporaryFile("w+b", buffering=0)  # noqa: SIM115 - `close` closes it
+            # Blender leaves a folder there when it is killed; this one is emptied with every process.
+            self._scratch = Path(tempfile.mkdtemp(prefix="puppet-master-slot-"))
         except OSError as error:
-            raise OutputError(f"cannot write a log in {tempfile.gettempdir()}: {error.strerror}; make room") from error
+            raise OutputError(f"cannot write in {tempfile.gettempdir()}: {error.strerror}; make room there") from error
+        self._crash_report = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._events: queue.Queue[Event | None] = queue.Queue()
         self._units = 0
@@ -177,7 +182,7 @@ class Slot:
                 return Outcome(task["key"], stop=error.args[0])
             except _Over as over:
                 self.stop(polite=over.reason == "failed")
-                stderr = self._tail()
+                stderr = self._last_words()
                 again = tries_left and over.reason in ("crashed", "memory limit") and not self._stopping.is_set()
                 if again:
                     continue
@@ -276,14 +281,15 @@ class Slot:
                 self._start_once()
             except _Over as over:
                 self.stop()
-                last = self._tail().rpartition("\n")[2]
+                last = self._last_words().rpartition("\n")[2]
                 message = f"Blender does not start: {over.detail}" + (f" ({last})" if last else "")
                 raise _Stop(("requirement", message)) from over
 
     def _start_once(self) -> None:
         self._events = queue.Queue()
         self._units = 0
-        environment = {**os.environ, **SAME_EVERYWHERE, **self._program.environment}
+        scratch = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self._scratch))
+        environment = {**os.environ, **SAME_EVERYWHERE, **scratch, **self._program.environment}
         self._clear_log()
         try:
             self._process = subprocess.Popen(
@@ -303,10 +309,11 @@ class Slot:
         self._log.seek(0)
         self._log.truncate(0)
 
-    def _tail(self) -> str:
-        """The end of the log, of a process that has ended."""
+    def _last_words(self) -> str:
+        """The end of the log of a process that has ended, and of the report that Blender writes when it crashes."""
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - STDERR_KEPT))
-        return self._log.read().decode("utf-8", "replace").strip()
+        words = [self._log.read().decode("utf-8", "replace").strip(), self._crash_report]
+        return "\n".join(word for word in words if word)[-STDERR_KEPT:]
 
     def interrupt(self) -> None:
         """From another thread: give up the unit at hand and end the process."""
@@ -326,11 +333,24 @@ class Slot:
         if process.poll() is None:
             process.kill()
         process.wait()
+        self._clear_scratch()
+
+    def _clear_scratch(self) -> None:
+        """Remove what the process has left; a crash report is remembered."""
+        self._crash_report = ""
+        for left in self._scratch.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+                continue
+            if left.name.endswith(".crash.txt"):
+                self._crash_report = left.read_text("utf-8", "replace")[-CRASH_KEPT:].strip()
+            left.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Stop for good."""
         self.stop()
         self._log.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def _ignore(event: Event) -> None:

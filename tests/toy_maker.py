@@ -4,8 +4,9 @@
     {"animations": 2, "views": 2, "bytes": 3000, "seconds": 0.1, "does": ""}
 
 `does`: "" makes clips, "crash" ends the process by a signal, "crash once" only where no earlier try left its
-mark, "raise" raises, "hang" stops answering, "eat" takes memory, "chatter" fills the log, "damaged" is turned
-away, "show card" says which graphics card it was given. Procedural units are small assets that follow from their seed.
+mark, "raise" raises, "hang" stops answering, "eat" takes memory, "chatter" fills the log, "leave" leaves a
+temporary folder, "damaged" is turned away, "show card" says which graphics card it was given.
+Procedural units are small assets that follow from their seed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,7 @@ def behave(does: str, task: dict[str, Any]) -> None:
     if does == "crash" or (does == "crash once" and not mark.exists()):
         mark.touch()
         os.write(1, b"Blender is about to fall over\n")
+        Path(tempfile.gettempdir(), "scene.crash.txt").write_text("# Backtrace\nin drw_fall")
         os.kill(os.getpid(), signal.SIGSEGV)
     elif does == "raise":
         raise ZeroDivisionError("no frames a second")
@@ -74,6 +77,8 @@ def behave(does: str, task: dict[str, Any]) -> None:
         kept = np.ones(60_000_000)
         time.sleep(600)
         print(kept.sum())
+    elif does == "leave":
+        Path(tempfile.mkdtemp(), "frame.exr").touch()
     elif does == "chatter":
         print("x" * 10_000, file=sys.stderr)
     elif does == "damaged":

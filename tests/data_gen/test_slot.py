@@ -82,10 +82,21 @@ def test_a_process_is_replaced_after_its_share_of_units(task):
     assert len(set(pids)) == 2 and not any(map(alive, pids))
 
 
+def test_what_a_process_leaves_in_its_temporary_folder_is_removed(task, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    slot = Slot(toy_program(), Limits(recycle=1))
+    slot.work(task("messy", does="leave"))
+    (scratch,) = (tmp_path / "temporary").iterdir()
+    assert list(scratch.iterdir()) == []
+    slot.close()
+    assert not scratch.exists()
+
+
 def test_a_crash_costs_the_asset_and_leaves_its_last_words(slot, task):
     outcome = slot.work(task("bad", does="crash"))
     assert (outcome.reason, outcome.detail) == ("crashed", "Blender was ended at import by SIGSEGV")
-    assert outcome.stderr == "Blender is about to fall over"
+    assert outcome.stderr == "Blender is about to fall over\n# Backtrace\nin drw_fall"
     assert slot.work(task("good")).reason is None
 
 
