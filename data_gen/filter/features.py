@@ -26,7 +26,8 @@ from .rigid import RigidParts, find_parts
 if TYPE_CHECKING:
     from .motion import Motion
 
-GRID = 48  # moments, evenly spread, for what compares every two
+GRID = 32  # moments, evenly spread, for what compares every two
+POSES = 48  # moments, evenly spread, whose poses are compared
 MOVES = 0.03  # sizes: how far a point gets against the body, within a clip, to count as moving
 STANDS = 0.005  # sizes: what gets less far over the whole animation stands still
 VANISHED = 0.02  # of its largest extent: an item scaled down below this is not there
@@ -144,8 +145,8 @@ def measure(motion: Motion) -> Features:
     close_grid = close[np.ix_(grid, grid)]
     moved = _farthest(places[grid], close_grid) / size
     moved_relative = _farthest(relative[grid], close_grid) / size
-    third = np.union1d(grid[even_moments(motion.times[grid], GRID // 3)], reference)
-    parts = find_parts(relative[third], weight, motion.owner, size, int(np.searchsorted(third, reference)))
+    half = np.union1d(grid[even_moments(motion.times[grid], GRID // 2)], reference)
+    parts = find_parts(relative[half], weight, motion.owner, size, int(np.searchsorted(half, reference)))
     steps = _Steps.of(motion, places, there, size)
     values = {
         "frames": motion.times[-1] - motion.times[0] + 1,
@@ -167,8 +168,8 @@ def measure(motion: Motion) -> Features:
         "jump": steps.jump,
         "pop": _popping_share(motion, places, size),
         "extent_growth": _extent_growth(relative, there, body, close),
-        "stretch": _stretch(relative[third], motion.owner, size, int(np.searchsorted(third, reference))),
-        "intersection": _intersecting_share(motion, relative, body, size, third[::2]),
+        "stretch": _stretch(relative[half], motion.owner, size, int(np.searchsorted(half, reference))),
+        "intersection": _intersecting_share(motion, relative, body, size, half[::2]),
         **_repetition(relative, weight, motion.times / motion.fps),
     }
     whole = values["global_travel"] + np.radians(values["global_turn"]) / 2 + (values["global_scale"] - 1) / 2
@@ -383,12 +384,13 @@ def _repetition(
     relative: NDArray[np.float64], weight: NDArray[np.float64], seconds: NDArray[np.float64]
 ) -> dict[str, float]:
     """Periodicity, period and loop, from how alike every two poses are, evenly spread."""
-    count = min(GRID, len(seconds))
+    count = min(POSES, len(seconds))
     at = np.interp(np.linspace(seconds[0], seconds[-1], count), seconds, np.arange(len(seconds)))
     before = np.minimum(at.astype(int), len(seconds) - 2)
     share = (at - before)[:, None, None]
     poses = (1 - share) * relative[before] + share * relative[before + 1]
-    pose = np.sqrt(np.einsum("p,pst->st", weight, _pair_distances(poses)))
+    flat = ((poses - poses.mean(0)) * np.sqrt(weight)[:, None]).reshape(count, -1)
+    pose = np.sqrt(_pair_distances(flat[:, None])[0])
     most = pose.max()
     if most <= 0 or count < 4:
         return {"periodicity": 0.0, "period": 0.0, "loop": 1.0 if most <= 0 else 1 - pose[0, -1] / most}
