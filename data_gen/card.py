@@ -24,7 +24,8 @@ _FORMAT = """\
 | member | content |
 |---|---|
 | `NAME.frames.png` | the frames stacked downwards, RGBA with straight alpha, lossless |
-| `NAME.points.npz` | `tracks` float32 [P, N, 2], `visible` bool [P, N], `part` int16 [P], `drags` float32 [K, N, 2] |
+| `NAME.points.npz` | `tracks` float32 [P, N, 2], `visible` bool [P, N], `part` int16 [P], `drags` float32 [K, N, 2], \
+`drags_straight` float32 [K, N, 2], `points_3d` float32 [P, N, 3] |
 | `NAME.meta.json` | asset, animation, view, seed, camera, licence, author, versions |
 | `NAME.depth.npy` | if ordered: float16 [N, H, W], depth over the asset's size, inf where nothing is |
 | `NAME.flow.npy` | if ordered: float16 [N-1, H, W, 2], pixels to the next frame, NaN where nothing is |
