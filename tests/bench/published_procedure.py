@@ -10,8 +10,8 @@ It works in separate programs that speak through files (github.com/RuiningLi/pup
     pack     read the PNG files and the tracks, write the clips
 
 The published code rasterises on CUDA; here our own rasteriser does it on the CPU, so that the comparison is of the
-procedures and not of our numpy with a slower one. It renders 32 frames of an animation for windows of 14; here only the
-14 that a clip needs. Cameras, lights, frames, importer and the renderer's settings are those of our own films.
+procedures and not of our numpy with a slower one. It renders 32 frames of an animation, of which a clip is 14;
+`rendered` says how many here. Cameras, lights, importer and the renderer's settings are those of our own films.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ POINTS = 2048
 
 
 def play(order: dict[str, Any], animation: int, source: Any) -> tuple[Any, list[float]]:
-    """An animation and the frame numbers of its clip."""
+    """An animation and the frame numbers that are rendered."""
     from puppet_master.data_gen.window import choose_times
 
     playback = source.play(animation)
     rng = np.random.default_rng(animation)
-    return playback, choose_times(playback.first, playback.last, playback.fps, order["frames"], rng).tolist()
+    return playback, choose_times(playback.first, playback.last, playback.fps, order["rendered"], rng).tolist()
 
 
 def open_source(order: dict[str, Any]) -> Any:
@@ -98,7 +98,7 @@ def export(order: dict[str, Any], folder: Path) -> None:
 def track(order: dict[str, Any], folder: Path) -> None:
     """Program three."""
     for animation in range(order["animations"]):
-        meshes = [read_obj(folder / f"mesh_{animation}_{frame}.obj") for frame in range(order["frames"])]
+        meshes = [read_obj(folder / f"mesh_{animation}_{frame}.obj") for frame in range(order["rendered"])]
         for view in range(order["views"]):
             matrix = np.load(folder / f"camera_{animation}_{view}.npy")
             seen = [seen_objects(matrix, mesh, order["size"]) for mesh in meshes]
