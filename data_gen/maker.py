@@ -24,9 +24,10 @@ from .reasons import Rejection
 from .settings import RenderSettings
 from .stopwatch import Stopwatch
 from .strip import film_strip
-from .window import choose_times
+from .window import LONGEST_STEP, choose_times
 
 Emit = Callable[[dict[str, Any]], None]
+CLIP_FRAMES = 14  # where the order does not render, so does not say
 RIG_ATTEMPTS = 12  # rigs built for one seed before it is given up
 
 bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -65,6 +66,7 @@ class _Work:
         self.strips = self.settings or (RenderSettings(engine=engine) if engine else None)
         self.decider = Decider.of(self.order)
         self.parts = PartWriter(Path(task["out"]), task["key"])
+        self.window = (self.order.get("frames", CLIP_FRAMES) - 1) * LONGEST_STEP
         self.meta: dict[str, Any] = {}
         self.credit: dict[str, Any] = {name: value for name, value in task["licence"].items() if value}
         self.import_seconds = 0.0
@@ -89,7 +91,7 @@ class _Work:
         line: Line = {}
         for attempt in range(RIG_ATTEMPTS):
             with self.watch("import"):
-                source = RigSource(self.task["rig"], self.task["seed"], self.order.get("frames", 14), attempt)
+                source = RigSource(self.task["rig"], self.task["seed"], self.order.get("frames", CLIP_FRAMES), attempt)
             self._take_up(source)
             last = attempt == RIG_ATTEMPTS - 1
             line = self._animation(source, 0, source.animations()[0], attempt, keep_rejected=last)
@@ -141,7 +143,7 @@ class _Work:
             Rejection: turned away.
         """
         with self.watch("features"):
-            motion = sample_motion(playback, np.random.default_rng(key))
+            motion = sample_motion(playback, np.random.default_rng(key), self.window)
             features = self.decider.measure(motion)
             known["features"] = features.to_json()
             rejection = self.decider.decide(features, self.task["key"], index)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_TIMES = 64
 EVEN_SHARE = 0.5  # of the moments of a long animation are spread evenly
+GOLDEN = 0.618034  # multiples of it never come near a whole number soon
 SUSPECTS = 4  # intervals that are looked into closer
 HEAVY = ((1_000_000, 24), (200_000, 48))  # vertices from which fewer moments are looked at: each costs more
 POINTS = 512
@@ -82,7 +83,7 @@ def sample_motion(playback: Playback, rng: np.random.Generator, window: float = 
     watch = _Watch(playback)
     middle = (playback.first + playback.last) / 2
     vertices, triangles = watch.place_points((playback.first, middle, playback.last), rng)
-    visit_times(watch.look, playback.first, playback.last, most_times(vertices))
+    visit_times(watch.look, playback.first, playback.last, most_times(vertices), window * playback.fps)
     missing = playback.meta.get("missing_textures", 0)
     times = sorted(watch.looks)
     return Motion(
@@ -222,7 +223,11 @@ Places = dict[float, NDArray[np.float32]]
 
 
 def visit_times(
-    look: Callable[[float], NDArray[np.float32]], first: float, last: float, most: int = MOST_TIMES
+    look: Callable[[float], NDArray[np.float32]],
+    first: float,
+    last: float,
+    most: int = MOST_TIMES,
+    window: float = np.inf,
 ) -> Places:
     """Look at an animation at well-chosen moments.
 
@@ -231,6 +236,7 @@ def visit_times(
         first: first frame number.
         last: last frame number, beyond `first`.
         most: at most so many moments, 24 at least.
+        window: frames that a clip spans.
 
     Returns:
         What `look` gave, by frame number, rising.
@@ -238,9 +244,7 @@ def visit_times(
     if last - first <= most - 2:
         return {time: look(time) for time in _every_frame(first, last)}
     visited = _Visited(look)
-    # Whole steps from the first frame, so that halving ends at neighbouring frames.
-    steps = np.unique(np.linspace(0, int(last - first), int(most * EVEN_SHARE)).round())
-    visited.add(first + step for step in steps.tolist())
+    visited.add(first + step for step in _spread(int(last - first), int(most * EVEN_SHARE), window))
     while len(visited.places) < most - 4 * SUSPECTS and (wide := visited.intervals(wide=True)):
         visited.add([_middle(max(wide, key=visited.reach))])
     fastest = sorted(visited.intervals(wide=True), key=lambda one: -visited.reach(one) / (one[1] - one[0]))
@@ -249,6 +253,20 @@ def visit_times(
     around = [time for a, b in farthest[:SUSPECTS] for time in (a - 1, b + 1)]
     visited.add(time for time in around if first <= time <= last)
     return dict(sorted(visited.places.items()))
+
+
+def _spread(length: int, count: int, window: float) -> list[int]:
+    """Whole steps from the first frame, so that halving ends at neighbouring frames: `count` of them, evenly spread.
+
+    Where these would lie farther apart than a clip reaches, half as many, each with another one less than a clip
+    later: what swings back and forth would else be looked at in no two moments of a clip. How much later differs, as
+    a swing looks the same after its period.
+    """
+    if length / count <= window:
+        return np.unique(np.linspace(0, length, count).round()).astype(int).tolist()
+    starts = np.linspace(0, length - window, count // 2).round()
+    later = window * (0.1 + 0.9 * (np.arange(len(starts)) * GOLDEN % 1))
+    return np.unique(np.concatenate((starts, starts + later.round(), [length]))).astype(int).tolist()
 
 
 class _Visited:

@@ -73,3 +73,12 @@ def test_more_items_than_points_leave_out_the_smallest():
     area = np.arange(1.0, 1001.0)
     counts = share_out(area, 400)
     assert counts.sum() == 400 and counts[600:].all() and not counts[:600].any()
+
+
+def test_a_swing_in_a_very_long_animation_is_seen_within_a_clip():
+    window = 52.0
+    seen = visit_times(Looked(lambda time: np.sin(time / 24 * 2 * np.pi)), 0.0, 100_000.0, window=window)
+    assert len(seen) <= MOST_TIMES and list(seen)[-1] == 100_000
+    times, shifts = np.array(list(seen)), np.array([places[0, 0] for places in seen.values()])
+    near = (np.abs(times[:, None] - times) <= window) & (times[:, None] != times)
+    assert (np.abs(shifts[:, None] - shifts)[near]).max() > 1.5
