@@ -82,7 +82,7 @@ class RayPool:
                 self._check_nodes()
                 yield
             finally:
-                self._ray.shutdown()
+                self._ray.shutdown()  # which also ends what is still worked on
 
     def _connect(self, address: str) -> None:
         try:
@@ -142,21 +142,16 @@ class RayPool:
     def _work_off(self, remote: Any, waiting: Iterator[Task], on_event: Callable[[Event], None]) -> Iterator[Outcome]:
         where, how = self._where(), self._how()
         running: dict[Any, str] = {}
-        try:
-            while True:
-                for task in islice(waiting, max(0, self._room() - len(running))):
-                    task = {**task, "threads": self._resources["num_cpus"]}
-                    running[remote.remote(where, how, task)] = task["key"]
-                if not running:
-                    return
-                self._watch_nodes(on_event)
-                done, _ = self._ray.wait(list(running), num_returns=1, timeout=POLL)
-                for reference in done:
-                    yield self._outcome(running.pop(reference), reference)
-        finally:
-            for reference in running:
-                with contextlib.suppress(self._ray.exceptions.RayError):
-                    self._ray.cancel(reference, force=True)
+        while True:
+            for task in islice(waiting, max(0, self._room() - len(running))):
+                task = {**task, "threads": self._resources["num_cpus"]}
+                running[remote.remote(where, how, task)] = task["key"]
+            if not running:
+                return
+            self._watch_nodes(on_event)
+            done, _ = self._ray.wait(list(running), num_returns=1, timeout=POLL)
+            for reference in done:
+                yield self._outcome(running.pop(reference), reference)
 
     def _watch_nodes(self, on_event: Callable[[Event], None]) -> None:
         """Tell when there are more or fewer nodes; Ray itself sees to what a lost one had at hand."""

@@ -72,6 +72,7 @@ def behave(does: str, task: dict[str, Any]) -> None:
     elif does == "raise":
         raise ZeroDivisionError("no frames a second")
     elif does == "hang":
+        Path(f"{task['path']}.pid").write_text(str(os.getpid()))
         time.sleep(600)
     elif does == "eat":
         kept = np.ones(60_000_000)

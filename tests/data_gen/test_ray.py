@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from puppet_master import __version__
-from puppet_master.backend.errors import RequirementError
+from puppet_master.backend.errors import Cancelled, RequirementError
 from puppet_master.data_gen.ledger import LEDGER, read_ledger
 from puppet_master.data_gen.options import RenderOrder
 from puppet_master.data_gen.packing import WORK, make_work_folder
@@ -72,19 +74,39 @@ def test_the_command_renders_the_same_clips_on_the_cluster_as_here(cluster, tmp_
     assert tars(tmp_path / "there") == tars(tmp_path / "here")
 
 
+def test_an_interrupted_run_leaves_no_process_on_the_nodes(cluster, tmp_path):
+    hanging = write_toy(tmp_path / "in" / "a.glb", does="hang")
+    quick = write_toy(tmp_path / "in" / "b.glb")
+    mark = Path(f"{hanging}.pid")
+
+    def interrupt(event):
+        while event["event"] == "asset" and not mark.exists():
+            time.sleep(0.1)
+        if event["event"] == "asset":
+            raise KeyboardInterrupt
+
+    with pytest.raises(Cancelled, match="interrupted after 1 asset"):
+        run_on_ray(toy_order(tmp_path / "out", hanging, quick, ray=cluster.address), interrupt)
+    process = Path("/proc", mark.read_text())
+    deadline = time.monotonic() + 20
+    while process.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not process.exists()
+
+
 def test_a_node_killed_in_mid_run_changes_nothing(cluster, tmp_path, capfd):
-    library = write_toys(tmp_path / "in", 8, seconds=0.1)
+    library = write_toys(tmp_path / "in", 11, seconds=0.25)  # long enough for both nodes to be at work
     write_toy(library / "bad.glb", does="crash")
     run_toys(toy_order(tmp_path / "whole", library))
     events = []
 
     def kill_a_node(event):
         events.append(event)
-        if [event["event"] for event in events].count("asset") == 3 and event["event"] == "asset":
+        if [event["event"] for event in events].count("asset") == 4 and event["event"] == "asset":
             cluster.remove_node(cluster.last, allow_graceful=False)
 
     summary = run_on_ray(toy_order(tmp_path / "out", library, ray=cluster.address), kill_a_node)
-    assert (summary.made, summary.exit_code) == (9, 3)
+    assert (summary.made, summary.exit_code) == (12, 3)
     assert tars(tmp_path / "out") == tars(tmp_path / "whole")
     assert timeless_ledger(tmp_path / "out") == timeless_ledger(tmp_path / "whole")
     assert [(event["before"], event["nodes"]) for event in events if event["event"] == "nodes"] == [(2, 1)]
