@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Clips an hour against the published procedure, the overhead beside the renderer, and memory over many assets.
 
-    python tests/bench/bench_data.py [--asset FILE] [--animations 6] [--views 1] [--size 128] [--samples 16]
+    python tests/bench/bench_data.py [--asset FILE] [--animation NAME] [--views 1] [--size 128] [--samples 16]
     python tests/bench/bench_data.py --memory 200
 
-The first makes clips of the same animations in both ways, one after the other, with one process at a time and one
-thread in the renderer each, and prints the ratios: to the procedure as published, which renders 32 frames of an
-animation and view and cuts a clip of 14 from them, and to one that renders only those 14. The second has one Blender
-work off many assets without being replaced and prints how its memory goes.
+The first makes clips of the same animations in both ways, one after the other, each with the whole machine: ours with
+as many workers of one thread as `--workers`, the published programs one after another with as many threads in the
+renderer. There are as many copies of the asset to work on. It prints the ratios: to the procedure as published, which
+renders 32 frames of an animation and view and cuts a clip of 14 from them, and to one that renders only those 14. The
+second has one Blender work off many assets without being replaced and prints how its memory goes.
 Without `--asset` a small animated model is written for the purpose.
 """
 
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ from puppet_master.data_gen.run import run  # noqa: E402
 from puppet_master.data_gen.slot import Limits, Program  # noqa: E402
 
 PROCEDURE = HERE / "published_procedure.py"
+PROGRAMS = ("render", "export", "track", "pack")
 FRAMES = 14
 RENDERED = 32  # frames that the published command renders of an animation
 
@@ -53,22 +57,25 @@ def write_model(path: Path, animations: int) -> Path:
 
 
 def ours(model: Path, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """The real run, its worker's start included."""
+    """The real run, its workers' start included."""
     order = RenderOrder(
         assets=(model,), out=folder, views=options.views, size=options.size, engine=options.engine,
-        samples=options.samples, filter="none", licences=("all",),
+        samples=options.samples, filter="none", licences=("all",), animation=options.animation,
     ).resolved()  # fmt: skip
-    pool = LocalPool(Program.find(None), Limits(600.0, 0.0, 1000), 1, "cpu")
+    pool = LocalPool(Program.find(None), Limits(600.0, 0.0, 1000), options.workers, "cpu")
+    (unit,) = make_plan(order)
     began = time.perf_counter()
-    summary = run(order, RENDER, pool, lambda event: None)
+    summary = run(order, RENDER, pool, lambda event: None, [_again(unit, copy) for copy in range(options.workers)])
     seconds = time.perf_counter() - began
     spent: dict[str, float] = {}
-    for line in read_ledger(folder / LEDGER):
+    lines = read_ledger(folder / LEDGER)
+    for line in lines:
         for stage, value in line["seconds"].items():
             spent[stage] = spent.get(stage, 0.0) + value
     whole = sum(value for stage, value in spent.items() if stage != "total")
+    animations = sorted({line["index"] for line in lines if line["outcome"] == "accepted"})
     return {
-        "animations": summary.animations.total(), "clips": summary.clips, "seconds": round(seconds, 2),
+        "animations": animations, "clips": summary.clips, "seconds": round(seconds, 2),
         "clips_per_hour": round(3600 * summary.clips / seconds),
         "overhead": round(1 - spent["render"] / whole, 3),
         "shares": {stage: round(value / whole, 3) for stage, value in spent.items() if stage != "total"},
@@ -76,21 +83,23 @@ def ours(model: Path, options: argparse.Namespace, folder: Path) -> dict[str, An
 
 
 def published(
-    model: Path, animations: int, rendered: int, options: argparse.Namespace, folder: Path
+    model: Path, animations: list[int], rendered: int, options: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
     """The published procedure, program by program; `rendered` frames of each animation and view."""
-    folder.mkdir()
     order = {
-        "asset": str(model), "animations": animations, "views": options.views, "frames": FRAMES,
-        "rendered": rendered, "size": options.size, "engine": options.engine, "samples": options.samples,
+        "asset": str(model), "animations": animations, "views": options.views, "frames": FRAMES, "rendered": rendered,
+        "size": options.size, "engine": options.engine, "samples": options.samples, "threads": options.workers,
     }  # fmt: skip
-    spent = {}
-    for program in ("render", "export", "track", "pack"):
-        began = time.perf_counter()
-        command = [sys.executable, str(PROCEDURE), program, json.dumps(order), str(folder)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        spent[program] = time.perf_counter() - began
-    seconds, clips = sum(spent.values()), len(list(folder.glob("clip_*.npz")))
+    spent = dict.fromkeys(PROGRAMS, 0.0)
+    for copy in range(options.workers):
+        work = folder / str(copy)
+        work.mkdir(parents=True)
+        for program in PROGRAMS:
+            began = time.perf_counter()
+            command = [sys.executable, str(PROCEDURE), program, json.dumps(order), str(work)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            spent[program] += time.perf_counter() - began
+    seconds, clips = sum(spent.values()), len(list(folder.rglob("clip_*.npz")))
     return {
         "clips": clips, "seconds": round(seconds, 2), "clips_per_hour": round(3600 * clips / seconds),
         "shares": {program: round(value / seconds, 3) for program, value in spent.items()},
@@ -127,8 +136,6 @@ def memory(count: int, folder: Path) -> dict[str, Any]:
 
 def _again(unit: Any, number: int) -> Any:
     """The same file as another asset of the run."""
-    from dataclasses import replace
-
     return replace(unit, key=f"{unit.key}-{number}")
 
 
@@ -136,11 +143,13 @@ def main() -> None:
     """Print the figures as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--asset", type=Path)
-    parser.add_argument("--animations", type=int, default=6, help="how many of the asset's animations")
+    parser.add_argument("--animation", default="", help="only the asset's animations of this name")
+    parser.add_argument("--animations", type=int, default=6, help="how many the model gets that is written")
     parser.add_argument("--views", type=int, default=1)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--engine", default="cycles")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--memory", type=int, default=0, metavar="ASSETS")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -59,7 +59,7 @@ def render(order: dict[str, Any], folder: Path) -> None:
 
     source = open_source(order)
     settings = RenderSettings(size=order["size"], engine=order["engine"], samples=order["samples"])
-    for animation in range(order["animations"]):
+    for animation in order["animations"]:
         playback, times = play(order, animation, source)
         scene = playback.scene
         corners = reach(playback, times)
@@ -69,6 +69,7 @@ def render(order: dict[str, Any], folder: Path) -> None:
             place_camera(scene, corners, random_viewpoint(rng, playback.view, (0.62, 0.95), (view, order["views"])))
             set_up(scene, settings, random_look(rng), float(np.ptp(corners, axis=0).max()))
             scene.render.use_persistent_data = False
+            scene.render.threads = order["threads"]
             scene.render.image_settings.file_format = "PNG"
             bpy.context.view_layer.update()
             lens = Lens.of(scene, bpy.context.evaluated_depsgraph_get())
@@ -85,7 +86,7 @@ def export(order: dict[str, Any], folder: Path) -> None:
     from puppet_master.data_gen.scene import set_time
 
     source = open_source(order)
-    for animation in range(order["animations"]):
+    for animation in order["animations"]:
         playback, times = play(order, animation, source)
         for frame, time in enumerate(times):
             set_time(playback.scene, time)
@@ -97,7 +98,7 @@ def export(order: dict[str, Any], folder: Path) -> None:
 
 def track(order: dict[str, Any], folder: Path) -> None:
     """Program three."""
-    for animation in range(order["animations"]):
+    for animation in order["animations"]:
         meshes = [read_obj(folder / f"mesh_{animation}_{frame}.obj") for frame in range(order["rendered"])]
         for view in range(order["views"]):
             matrix = np.load(folder / f"camera_{animation}_{view}.npy")
@@ -181,7 +182,7 @@ def pack(order: dict[str, Any], folder: Path) -> None:
     """Program four."""
     from PIL import Image
 
-    for animation in range(order["animations"]):
+    for animation in order["animations"]:
         for view in range(order["views"]):
             names = [folder / f"frame_{animation}_{view}_{frame}.png" for frame in range(order["frames"])]
             frames = np.stack([np.asarray(Image.open(name)) for name in names])
