@@ -8,7 +8,7 @@ A clip NAME is a few files of one stem, members of a tar shard:
 | `NAME.frames.png` | the frames stacked downwards, RGBA with straight alpha, lossless |
 | `NAME.points.npz` | `drags`, `tracks`, `visible`, `part` and whatever other arrays speak of points |
 | `NAME.meta.json` | where the clip comes from |
-| `NAME.depth.npy`, `NAME.flow.npy`, `NAME.partid.png`, `NAME.normal.png` | passes, where they were asked for |
+| `NAME.depth.npy`, `NAME.flow.npy`, `NAME.partid.png`, `NAME.normal.png`, `NAME.paths.npz` | passes, if asked for |
 
 A film strip in one PNG is lossless with its alpha, opens in every image viewer, and needs no video library
 to write (Blender's own Python has none) or to read. Writing needs the stdlib and numpy, reading Pillow.
@@ -38,7 +38,9 @@ PASSES: dict[str, tuple[str, type[np.generic], int]] = {
     "flow": ("flow.npy", np.float16, 2),
     "part": ("partid.png", np.uint8, 0),
     "normal": ("normal.png", np.uint8, 3),
+    "paths": ("paths.npz", np.float16, 3),
 }
+BETWEEN_FRAMES = ("flow", "paths")  # passes that are one shorter than the clip
 
 # All that numpy, zipfile and Pillow have been seen to raise for damaged bytes, headers above all.
 DAMAGE = (
@@ -52,7 +54,7 @@ class Clip:
     """A rendered clip. N frames of H x W, K drags, P points.
 
     Attributes:
-        frames: uint8 `[N, H, W, 4]`, straight alpha.
+        frames: uint8 `[N, H, W, 4]`, straight alpha; or the first alone, `[1, H, W, 4]`.
         drags: float32 `[K, N, 2]`, normalised image coordinates, pins included.
         tracks: float32 `[P, N, 2]`, normalised image coordinates; may lie outside [0, 1].
         visible: bool `[P, N]`, inside the frame and not covered.
@@ -62,7 +64,9 @@ class Clip:
         passes: per-pixel ground truth by name, see `PASSES`: `depth` float16 `[N, H, W]` (camera-space depth
             over the asset's size, inf where nothing is), `flow` float16 `[N-1, H, W, 2]` (pixels, to the next
             frame; NaN where nothing is), `part` uint8 `[N, H, W]` (part id + 1, 0 where nothing is), `normal`
-            uint8 `[N, H, W, 3]` (camera space, (n + 1)·127.5; 0, 0, 0 where nothing is).
+            uint8 `[N, H, W, 3]` (camera space, (n + 1)·127.5; 0, 0, 0 where nothing is), `paths` float16
+            `[N-1, H, W, 3]` (where what each pixel of the first frame shows is in the later ones: pixels to the
+            right and down from there, depth over the asset's size; NaN where nothing is).
     """
 
     frames: NDArray[np.uint8]
@@ -87,9 +91,22 @@ def encode_clip(clip: Clip) -> dict[str, bytes]:
     }  # fmt: skip
     members = {FRAMES: encode_strip(clip.frames), POINTS: encode_arrays(points), META: encode_json(clip.meta)}
     for name, values in clip.passes.items():
-        ending = PASSES[name][0]
-        members[ending] = encode_strip(values) if ending.endswith(".png") else _encode_array(values)
+        members[PASSES[name][0]] = _encode_pass(name, values)
     return members
+
+
+def _encode_pass(name: str, values: NDArray[np.generic]) -> bytes:
+    ending = PASSES[name][0]
+    if ending.endswith(".png"):
+        return encode_strip(values)
+    return encode_arrays({name: values}) if ending.endswith(".npz") else _encode_array(values)
+
+
+def _decode_pass(name: str, data: bytes, count: int) -> NDArray[np.generic]:
+    ending = PASSES[name][0]
+    if ending.endswith(".png"):
+        return decode_strip(data, count)
+    return decode_arrays(data)[name] if ending.endswith(".npz") else _decode_array(data)
 
 
 def decode_clip(name: str, members: Mapping[str, bytes]) -> Clip:
@@ -107,11 +124,12 @@ def decode_clip(name: str, members: Mapping[str, bytes]) -> Clip:
         known = {key: arrays.pop(key) for key in ("drags", "tracks", "visible", "part")}
         count = known["drags"].shape[1]
         passes = {
-            key: decode_strip(members[ending], count) if ending.endswith(".png") else _decode_array(members[ending])
+            key: _decode_pass(key, members[ending], count)
             for key, (ending, _, _) in PASSES.items()
             if ending in members
         }
-        clip = Clip(decode_strip(members[FRAMES], count), **known, meta=meta, extra=arrays, passes=passes)
+        frames = decode_strip(members[FRAMES], 1 if meta.get("still_only") else count)
+        clip = Clip(frames, **known, meta=meta, extra=arrays, passes=passes)
     except DAMAGE as error:
         raise InputError(f"clip {name} cannot be read: {error}; render it again") from error
     check_clip(name, clip)
@@ -124,10 +142,10 @@ def check_clip(name: str, clip: Clip) -> None:
     Raises:
         InputError: naming the clip and the array.
     """
-    count, points = len(clip.frames), len(clip.tracks)
+    count, points = clip.drags.shape[1], len(clip.tracks)
     size = clip.frames.shape[1:3]
     expected = {
-        "frames": (clip.frames, np.uint8, (count, *size, 4)),
+        "frames": (clip.frames, np.uint8, (1 if clip.meta.get("still_only") else count, *size, 4)),
         "drags": (clip.drags, np.float32, (len(clip.drags), count, 2)),
         "tracks": (clip.tracks, np.float32, (points, count, 2)),
         "visible": (clip.visible, np.bool_, (points, count)),
@@ -135,7 +153,7 @@ def check_clip(name: str, clip: Clip) -> None:
     }
     for key, values in clip.passes.items():
         _, dtype, width = PASSES[key]
-        frames = count - 1 if key == "flow" else count
+        frames = count - 1 if key in BETWEEN_FRAMES else count
         expected[key] = (values, dtype, (frames, *size, *([width] if width else [])))
     for key, (values, dtype, shape) in expected.items():
         if values.dtype != dtype or values.shape != shape:

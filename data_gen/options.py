@@ -24,7 +24,7 @@ from ..backend.errors import InputError
 
 ENGINES = ("workbench", "cycles", "eevee")
 DEVICES = ("cpu", "gpu")
-PASSES = ("depth", "flow", "part", "normal")
+PASSES = ("depth", "flow", "part", "normal", "paths")
 THRESHOLDS, NO_FILTER = "thresholds", "none"
 MAX_SEED = 10**9
 # What a preset decides where the order itself is silent.
@@ -233,6 +233,9 @@ class RenderOrder(FilterOrder):
         None, "Samples a pixel, for Cycles and EEVEE.", low=1, high=65536, shapes_data=True
     )
     passes: tuple[str, ...] = option((), "Further images.", choices=PASSES, metavar="A,B", shapes_data=True)
+    still_only: bool = option(
+        False, "Render the first frame alone; tracks, drags and passes are of all.", shapes_data=True
+    )
 
     def resolved(self) -> RenderOrder:
         """The same with size, engine and samples filled in from the preset."""

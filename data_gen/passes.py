@@ -33,7 +33,7 @@ def render_passes(
     """Passes of all frames, in the forms a clip holds them (see `backend.clips.PASSES`).
 
     Args:
-        names: among "depth", "flow", "part" and "normal".
+        names: among "depth", "flow", "part", "normal" and "paths".
         recording: the animation.
         lenses: the camera at each moment `[N]`.
         size: pixels along a side, or (width, height).
@@ -47,6 +47,7 @@ def render_passes(
         part: uint8 `[N, H, W]`, part id + 1, 0 where nothing is.
         normal: uint8 `[N, H, W, 3]`, the face's normal on the side seen, in camera axes (x right, y up, z towards the
             viewer), (n + 1) · 127.5; 0, 0, 0 where nothing is.
+        paths: see `follow_pixels`.
     """
     width, height = (size, size) if isinstance(size, int) else size
     count = len(recording)
@@ -60,9 +61,7 @@ def render_passes(
         found["part"] = np.zeros((count, height, width), np.uint8)
     if "normal" in names:
         found["normal"] = np.zeros((count, height, width, 3), np.uint8)
-    if not found:
-        return found
-    for index, lens in enumerate(lenses):
+    for index, lens in enumerate(lenses if found else ()):
         first, corners, hit = look_at_pixels(recording, index, lens, (width, height))
         rows, columns = np.divmod(hit.place, width)
         if "depth" in found:
@@ -76,7 +75,29 @@ def render_passes(
             there = np.einsum("pkx,pk->px", recording.positions[index + 1][corners].astype(np.float64), hit.weights)
             flow = flow_to(lenses[index + 1], there, (columns, rows), (width, height))
             found["flow"][index, rows, columns] = flow
+    if "paths" in names:
+        found["paths"] = follow_pixels(recording, lenses, (width, height), scale)
     return found
+
+
+def follow_pixels(
+    recording: Recording, lenses: Sequence[Lens], size: tuple[int, int], scale: float = 1.0
+) -> NDArray[np.float16]:
+    """Where what the first frame's pixels show is in the later frames, seen there or not.
+
+    Returns:
+        float16 `[N-1, H, W, 3]`: pixels to the right and down from the pixel's own place, and depth over `scale`; NaN
+        where the first frame shows nothing, and where a point goes behind the camera.
+    """
+    width, height = size
+    paths = np.full((len(recording) - 1, height, width, 3), np.nan, np.float16)
+    _, corners, hit = look_at_pixels(recording, 0, lenses[0], size)
+    rows, columns = np.divmod(hit.place, width)
+    for index, lens in enumerate(lenses[1:]):
+        there = np.einsum("pkx,pk->px", recording.positions[index + 1][corners].astype(np.float64), hit.weights)
+        paths[index, rows, columns, :2] = flow_to(lens, there, (columns, rows), size)
+        paths[index, rows, columns, 2] = Sight.of(lens).see(there)[3] / scale
+    return paths
 
 
 def look_at_pixels(

@@ -21,6 +21,7 @@ class RenderSettings:
             cheaper and cleaner than its own antialiasing.
         samples: samples a pixel of Cycles and EEVEE.
         gpu: whether Cycles renders on the GPU.
+        still_only: whether the first frame alone is rendered.
     """
 
     size: int = 128
@@ -28,13 +29,15 @@ class RenderSettings:
     oversample: int = 2
     samples: int = 8
     gpu: bool = False
+    still_only: bool = False
 
     @classmethod
     def of(cls, order: Mapping[str, Any]) -> RenderSettings:
         """From an order's values by name."""
         return cls(
-            size=order["size"], engine=order["engine"], samples=order["samples"], gpu=order["device"] == "gpu"
-        )
+            size=order["size"], engine=order["engine"], samples=order["samples"], gpu=order["device"] == "gpu",
+            still_only=order["still_only"],
+        )  # fmt: skip
 
     @property
     def scale(self) -> int:

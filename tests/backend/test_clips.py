@@ -24,6 +24,7 @@ def a_clip(seed: int = 0, frames: int = 3, height: int = 8, width: int = 10) -> 
         "flow": rng.normal(size=(frames - 1, height, width, 2)).astype(np.float16),
         "part": rng.integers(0, 9, (frames, height, width)).astype(np.uint8),
         "normal": rng.integers(0, 256, (frames, height, width, 3)).astype(np.uint8),
+        "paths": rng.normal(size=(frames - 1, height, width, 3)).astype(np.float16),
     }
     return Clip(
         frames=rng.integers(0, 256, (frames, height, width, 4)).astype(np.uint8),
@@ -90,6 +91,18 @@ def test_damaged_bytes_give_a_clip_or_an_input_error_that_names_it():
 def test_a_clip_reads_back_as_written():
     clip = a_clip()
     assert same(decode_clip("a", encode_clip(clip)), clip)
+
+
+def test_a_clip_whose_first_frame_alone_was_rendered_reads_back():
+    clip = a_clip()
+    clip = replace(clip, frames=clip.frames[:1], meta={**clip.meta, "still_only": True})
+    assert same(decode_clip("a", encode_clip(clip)), clip)
+
+
+def test_frames_that_are_missing_are_noticed():
+    clip = a_clip()
+    with pytest.raises(InputError, match=r"frames is uint8 \[1, "):
+        encode_clip(replace(clip, frames=clip.frames[:1]))
 
 
 def test_equal_clips_give_equal_bytes():

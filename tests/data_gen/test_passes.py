@@ -171,3 +171,20 @@ def test_passes_equal_plain_rays_through_the_pixels_centres(robot, scene):
             good &= np.abs(found["normal"][2, row, column] / 127.5 - 1 - turned).max() < 0.006
             differing += not good
     assert differing <= 4
+
+
+def test_paths_lead_where_a_square_moves_and_stay_known_where_it_is_covered():
+    under = square(20, 0)
+    moments = [np.stack((under, square(1, 2, x=shift))) for shift in (0.0, 0.25, 1.0)]
+    paths = render_passes(["paths"], scene_of(*moments), [lens_down()] * 3, 16, scale=2.0)["paths"]
+    assert paths.shape == (2, 16, 16, 3)
+    # At depth 2 a unit is 4 pixels; the ground lies at depth 4 and stays, under the square as well.
+    np.testing.assert_array_equal(paths[:, 8, 8], [(1, 0, 1), (4, 0, 1)])
+    np.testing.assert_array_equal(paths[:, 8, 12], [(0, 0, 2), (0, 0, 2)])
+
+
+def test_the_first_steps_of_paths_and_flow_are_one():
+    recording = scene_of(*[np.stack((square(3, 0, x=shift, tilt=0.2),)) for shift in (0.0, 0.3, 0.5)])
+    found = render_passes(["paths", "flow"], recording, [lens_down()] * 3, 16)
+    np.testing.assert_array_equal(found["paths"][0, ..., :2], found["flow"][0])
+    assert np.isnan(found["paths"][:, 0, 0]).all()
