@@ -74,26 +74,6 @@ def test_the_command_renders_the_same_clips_on_the_cluster_as_here(cluster, tmp_
     assert tars(tmp_path / "there") == tars(tmp_path / "here")
 
 
-def test_an_interrupted_run_leaves_no_process_on_the_nodes(cluster, tmp_path):
-    hanging = write_toy(tmp_path / "in" / "a.glb", does="hang")
-    quick = write_toy(tmp_path / "in" / "b.glb")
-    mark = Path(f"{hanging}.pid")
-
-    def interrupt(event):
-        while event["event"] == "asset" and not mark.exists():
-            time.sleep(0.1)
-        if event["event"] == "asset":
-            raise KeyboardInterrupt
-
-    with pytest.raises(Cancelled, match="interrupted after 1 asset"):
-        run_on_ray(toy_order(tmp_path / "out", hanging, quick, ray=cluster.address), interrupt)
-    process = Path("/proc", mark.read_text())
-    deadline = time.monotonic() + 20
-    while process.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not process.exists()
-
-
 def test_a_node_killed_in_mid_run_changes_nothing(cluster, tmp_path, capfd):
     library = write_toys(tmp_path / "in", 11, seconds=0.25)  # long enough for both nodes to be at work
     write_toy(library / "bad.glb", does="crash")
@@ -111,6 +91,26 @@ def test_a_node_killed_in_mid_run_changes_nothing(cluster, tmp_path, capfd):
     assert timeless_ledger(tmp_path / "out") == timeless_ledger(tmp_path / "whole")
     assert [(event["before"], event["nodes"]) for event in events if event["event"] == "nodes"] == [(2, 1)]
     assert capfd.readouterr().out == ""  # what stdout carries is ours alone
+
+
+def test_an_interrupted_run_leaves_no_process_on_the_nodes(cluster, tmp_path):
+    quick = write_toy(tmp_path / "in" / "a.glb")
+    hanging = write_toy(tmp_path / "in" / "b.glb", does="hang")
+    mark = Path(f"{hanging}.pid")
+
+    def interrupt(event):
+        while event["event"] == "asset" and not mark.exists():
+            time.sleep(0.1)
+        if event["event"] == "asset":
+            raise KeyboardInterrupt
+
+    with pytest.raises(Cancelled, match="interrupted after 1 asset"):
+        run_on_ray(toy_order(tmp_path / "out", quick, hanging, ray=cluster.address), interrupt)
+    process = Path("/proc", mark.read_text())
+    deadline = time.monotonic() + 20
+    while process.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not process.exists()
 
 
 def test_a_cluster_without_graphics_cards_is_told_at_once(cluster, tmp_path):
