@@ -66,3 +66,9 @@ class Damaged(Rejection):
     """The file itself is at fault."""
 
     outcome = "damaged"
+
+
+class NotLicensed(Rejection):
+    """Its licence does not allow this use."""
+
+    outcome = "licence"

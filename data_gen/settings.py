@@ -22,6 +22,7 @@ class RenderSettings:
         samples: samples a pixel of Cycles and EEVEE.
         gpu: whether Cycles renders on the GPU.
         still_only: whether the first frame alone is rendered.
+        threads: of Cycles on the CPU.
     """
 
     size: int = 128
@@ -30,13 +31,14 @@ class RenderSettings:
     samples: int = 8
     gpu: bool = False
     still_only: bool = False
+    threads: int = 1
 
     @classmethod
-    def of(cls, order: Mapping[str, Any]) -> RenderSettings:
-        """From an order's values by name."""
+    def of(cls, order: Mapping[str, Any], threads: int = 1) -> RenderSettings:
+        """From an order's values by name and this process's share of the processor."""
         return cls(
             size=order["size"], engine=order["engine"], samples=order["samples"], gpu=order["device"] == "gpu",
-            still_only=order["still_only"],
+            still_only=order["still_only"], threads=threads,
         )  # fmt: skip
 
     @property
