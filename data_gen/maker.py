@@ -16,11 +16,12 @@ from .film import film_view, key_of, record_take
 from .filter.decide import Decider
 from .filter.motion import Motion, sample_motion
 from .ledger import Line, animation_line, asset_line, turned_away
+from .licences import NAMES, is_allowed, short_name
 from .open_scene import open_scene
 from .packing import PartWriter
 from .playback import Playback, Source
 from .procedural import RigSource
-from .reasons import Rejection
+from .reasons import NotLicensed, Rejection
 from .settings import RenderSettings
 from .stopwatch import Stopwatch
 from .strip import film_strip
@@ -61,7 +62,7 @@ class _Work:
     def __init__(self, task: dict[str, Any], emit: Emit) -> None:
         self.task, self.order = task, task["order"]
         self.watch = Stopwatch(emit)
-        self.settings = RenderSettings.of(self.order) if task["stage"] == "render" else None
+        self.settings = RenderSettings.of(self.order, task["threads"]) if task["stage"] == "render" else None
         engine = self.order.get("strips")  # of a filter run: show all animations, to people or to a judge
         self.strips = self.settings or (RenderSettings(engine=engine) if engine else None)
         self.decider = Decider.of(self.order)
@@ -101,7 +102,8 @@ class _Work:
 
     def own_line(self, outcome: str, **known: Any) -> Line:
         """The asset's own ledger line."""
-        seconds = {**self.watch.lap(), "import": self.import_seconds}
+        self.watch.seconds["import"] += self.import_seconds
+        seconds = self.watch.lap()
         credit = {name: self.credit.get(name) for name in ("licence", "author", "title", "url")}
         return asset_line(
             self.task["key"], self.task["source"], outcome, seconds=seconds, facts=self.meta, **credit, **known
@@ -112,6 +114,10 @@ class _Work:
         found = {name: source.meta[name] for name in ("licence", "author", "title", "url") if source.meta.get(name)}
         self.credit = {**found, **self.credit}  # what the user says of a file counts more than what it says
         self.import_seconds += self.watch.lap()["total"]
+        stated = short_name(self.credit.get("licence") or "")
+        if stated in NAMES and not is_allowed(stated, self.order["licences"]):
+            allowed = ", ".join(self.order["licences"])
+            raise NotLicensed("licence", f"the file itself says {stated}, which is not one of {allowed}")
 
     def _animation(
         self, source: Source, index: int, name: str, attempt: int = 0, keep_rejected: bool = True

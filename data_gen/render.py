@@ -28,7 +28,7 @@ def set_up(scene: bpy.types.Scene, settings: RenderSettings, look: Look | None, 
     Args:
         scene: with its subject and camera.
         settings: engine, size, samples.
-        look: how it is lit; None leaves the scene's own light.
+        look: how it is lit; None leaves the scene's own light, and the colours it is meant for.
         size: of the subject, in scene units.
 
     Raises:
@@ -45,8 +45,9 @@ def set_up(scene: bpy.types.Scene, settings: RenderSettings, look: Look | None, 
     render.use_compositing = render.use_sequencer = render.use_stamp = False
     render.image_settings.file_format = "TARGA_RAW"
     render.image_settings.color_mode = "RGBA"
-    scene.view_settings.view_transform = "Standard"
-    scene.view_settings.look = "None"
+    if look is not None:
+        scene.view_settings.view_transform = "Standard"
+        scene.view_settings.look = "None"
     if settings.engine == "workbench":
         scene.display.render_aa = "OFF"
         scene.display.shading.color_type = "TEXTURE"
@@ -88,7 +89,7 @@ def _set_up_cycles(scene: bpy.types.Scene, settings: RenderSettings) -> None:
     cycles.max_bounces = 4
     _denoise(cycles)
     scene.render.threads_mode = "FIXED"  # a worker is one of several
-    scene.render.threads = 1
+    scene.render.threads = settings.threads
     scene.render.use_persistent_data = True  # what does not move is not handed over anew for each frame
 
 
