@@ -19,7 +19,10 @@ PACKAGE = "puppet_master"
 ROOMS = ("addon", "backend", "data_gen", "training")
 PROTOCOL_PART = {
     f"{PACKAGE}.backend.{name}"
-    for name in ("client", "clips", "errors", "launch", "png", "process", "protocol", "requirements", "shards", "wire")
+    for name in (
+        "client", "clips", "drag_drawing", "errors", "launch", "markup", "png", "process", "protocol", "requirements",
+        "shards", "wire",
+    )
 }
 INSIDE_BLENDER = {"_cycles", "bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "bmesh", "imbuf"}
 MODEL_SIDE = {"torch", "diffusers", "transformers", "accelerate", "safetensors"}

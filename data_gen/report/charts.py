@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .markup import Html, element
+from ...backend.markup import Html, element
 
 BINS = 40
 WIDTH, HALF = 400, 56  # of the drawing: its width, the height of each half

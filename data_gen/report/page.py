@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...backend.errors import OutputError
+from ...backend.markup import Html, element
 from . import counts, sections
-from .markup import Html, element
 from .reading import Dataset, read_dataset
 from .sheets import contact_sheets
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from ...backend.markup import Html, element
 from . import counts
 from .charts import Limit, histogram
 from .limits import known_features, limits_of
-from .markup import Html, element
 from .reading import Dataset, Line
 
 LEVELS = {"asset": "Assets", "animation": "Animations", "view": "Views"}

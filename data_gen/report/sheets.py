@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...backend.clips import META
+from ...backend.markup import Html, element
 from .counts import UNKNOWN
 from .films import Budget, choose, player
-from .markup import Html, element
 from .reading import Dataset, Film, Line, Strip
 from .sections import number, plural, section
 

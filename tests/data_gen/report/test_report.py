@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from puppet_master.backend.clips import FRAMES, META, Clip, encode_clip, encode_json, encode_strip
 from puppet_master.backend.errors import InputError, OutputError
+from puppet_master.backend.markup import Html, element
 from puppet_master.backend.shards import CLIPS, REJECTED, shard_name, write_tar
 from puppet_master.data_gen.ledger import animation_line, asset_line
 from puppet_master.data_gen.report import counts, write_report
 from puppet_master.data_gen.report.charts import Limit, choose_scale, histogram, short
 from puppet_master.data_gen.report.films import Budget, choose, even_order
 from puppet_master.data_gen.report.limits import limits_of
-from puppet_master.data_gen.report.markup import Html, element
 from puppet_master.data_gen.report.reading import Strip, read_dataset, read_film
 from puppet_master.data_gen.report.sections import duration, percent
 

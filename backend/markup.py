@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTML and SVG as nested calls; what is not markup already is escaped, so no asset's name can break the page."""
+"""HTML and SVG as nested calls; what is not markup already is escaped, so no name can break the page."""
 
 from __future__ import annotations
 
