@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import bpy
@@ -21,7 +21,7 @@ from .look import random_look
 from .parts import find_parts, part_of_triangles
 from .passes import render_passes
 from .playback import Playback
-from .points import SurfacePoints, sample_points
+from .points import SurfacePoints, sample_points, triangle_areas
 from .reasons import Rejection
 from .recording import Recording, record
 from .render import render_frames, set_up
@@ -44,6 +44,7 @@ class Take:
     Attributes:
         playback: what plays.
         recording: where everything is at the clip's frames.
+        subject: the same of what is framed.
         points: candidates for tracks.
         part: part id of each, int16 `[P]`.
         centre: middle of all it reaches over the clip, in the world.
@@ -52,6 +53,7 @@ class Take:
 
     playback: Playback
     recording: Recording
+    subject: Recording
     points: SurfacePoints
     part: NDArray[np.int16]
     centre: NDArray[np.float64]
@@ -81,15 +83,18 @@ def record_take(playback: Playback, times: Sequence[float], rng: np.random.Gener
     """
     with watch("record"):
         recording = record(playback, times)
-        low, high = recording.bounds()
+        subject = recording.only(playback.focus)
+        if not len(subject.triangles):
+            raise Rejection("degenerate geometry", "what moves is not there at the clip's frames")
+        low, high = subject.bounds()
         low, high = np.nanmin(low, axis=0), np.nanmax(high, axis=0)
         size = float((high - low).max())
         if not np.isfinite(size) or size <= 0:
             raise Rejection("degenerate geometry", f"an extent of {size:g}")
     with watch("tracks"):
-        points = sample_points(recording, CANDIDATES, rng)
+        points = sample_points(recording, CANDIDATES, rng, _shares(recording, playback.focus))
         part = find_parts(recording, points, playback)
-    return Take(playback, recording, points, part, (low + high) / 2, size)
+    return Take(playback, recording, subject, points, part, (low + high) / 2, size)
 
 
 def film_view(
@@ -120,7 +125,7 @@ def film_view(
         rng = np.random.default_rng((*key, view, attempt))
         with watch("tracks"):
             shot = _set_up_shot(take, rng, (view, views), settings, own_camera)
-            found = decide(view_features(shot.tracks.xy, shot.tracks.visible))
+            found = decide(_view_features(shot, own_camera))
             chosen = choose_seen(shot.tracks, rng)
             drags = choose_drags(shot.tracks.take(chosen), rng, take.playback.groups)
         if found is None and not len(drags.index):
@@ -129,14 +134,17 @@ def film_view(
             fault = found
             continue
         with watch("render"):
-            frames = render_frames(take.playback.scene, take.recording.times.tolist(), settings)
-        blank = decide(view_features(shot.tracks.xy, shot.tracks.visible, frames))
+            times = take.recording.times[: 1 if settings.still_only else None]
+            frames = render_frames(take.playback.scene, times.tolist(), settings)
+        blank = decide(_view_features(shot, own_camera, frames))
         if blank is not None:
             raise blank
         with watch("passes"):
             part = part_of_triangles(take.recording, take.points, take.part) if "part" in passes else None
-            images = render_passes(passes, take.recording, [shot.lens] * len(frames), settings.size, take.size, part)
-        return _assemble(take, shot, chosen, drags, frames, images, {"view": view, "attempt": attempt})
+            lenses = [shot.lens] * len(take.recording)
+            images = render_passes(passes, take.recording, lenses, settings.size, take.size, part)
+        numbers = {"view": view, "attempt": attempt, "still_only": settings.still_only}
+        return _assemble(take, shot, chosen, drags, frames, images, numbers)
     raise fault
 
 
@@ -156,7 +164,7 @@ def _set_up_shot(
         whole = rng.random() < 0.5
         fill = FILL_WHOLE_CLIP if whole else FILL_FIRST_FRAME
         viewpoint = random_viewpoint(rng, take.playback.view, fill, share)
-        place_camera(scene, _outline(recording, whole), viewpoint)
+        place_camera(scene, _outline(take.subject, whole), viewpoint)
         azimuth, meta = viewpoint.azimuth, {"viewpoint": viewpoint.to_json()}
     look = None if take.playback.lit else random_look(rng, azimuth)
     set_up(scene, settings, look, take.size)
@@ -164,6 +172,21 @@ def _set_up_shot(
     lens = Lens.of(scene, bpy.context.evaluated_depsgraph_get())
     tracks = follow(take.points, recording, [lens] * len(recording), take.part)
     return Shot(lens, tracks, {**meta, "look": look and look.to_json(), "engine": settings.engine})
+
+
+def _view_features(shot: Shot, own_camera: bool, frames: NDArray[np.uint8] | None = None) -> ViewFeatures:
+    """What a view is judged by; how an animator frames a shot is not for us to judge."""
+    features = view_features(shot.tracks.xy, shot.tracks.visible, frames)
+    return replace(features, off_screen=0.0, off_screen_later=0.0) if own_camera else features
+
+
+def _shares(recording: Recording, focus: frozenset[str] | None) -> NDArray[np.float64] | None:
+    """How points are shared out among the items: by area, none to what is not in focus."""
+    if focus is None:
+        return None
+    areas = triangle_areas(recording.positions[0], recording.triangles)
+    items = np.bincount(recording.owner, np.nan_to_num(areas), len(recording.names))
+    return np.where([name in focus for name in recording.names], items, 0.0)
 
 
 def _outline(recording: Recording, whole: bool) -> NDArray[np.float64]:

@@ -9,18 +9,22 @@ alone is what the same file gives as an asset.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 
 from .as_rendered import show_as_rendered
+from .focus import find_focus
 from .playback import Playback
 from .reasons import Damaged, Rejection
+from .recording import record
 from .scene import set_time
 
 NOT_SURFACES = {"ARMATURE", "CAMERA", "LATTICE", "LIGHT", "LIGHT_PROBE", "SPEAKER"}
+FOCUS_TIMES = 9  # moments at which the set is looked at
 # Modifiers whose result follows from the frames before: they must have been played in order once.
 SIMULATED = {"CLOTH", "DYNAMIC_PAINT", "FLUID", "PARTICLE_SYSTEM", "SOFT_BODY"}
 
@@ -76,7 +80,7 @@ class OpenScene:
             _play_through(scene)
         self._played = True
         flat = stretch.camera is not None and stretch.camera.data.type != "PANO"
-        return Playback(
+        playback = Playback(
             scene=scene,
             objects=self._objects,
             first=float(stretch.first),
@@ -86,6 +90,7 @@ class OpenScene:
             lit=_is_lit(scene),
             meta={"scene": scene.name, "scene_camera": stretch.camera.name if stretch.camera else None},
         )
+        return replace(playback, focus=_focus(playback))
 
 
 def stretches(scene: bpy.types.Scene) -> list[Stretch]:
@@ -159,6 +164,15 @@ def _play_through(scene: bpy.types.Scene) -> None:
     """Play every frame once, so that simulations are in their caches."""
     for frame in range(scene.frame_start, scene.frame_end + 1):
         set_time(scene, frame)
+
+
+def _focus(playback: Playback) -> frozenset[str] | None:
+    """What of the set the shot is about; all of it where that cannot be found."""
+    times = np.linspace(playback.first, playback.last, FOCUS_TIMES)
+    try:
+        return find_focus(record(playback, times.tolist()))
+    except Rejection:  # the film will meet it as well, and say so
+        return None
 
 
 def _is_lit(scene: bpy.types.Scene) -> bool:

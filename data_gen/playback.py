@@ -28,6 +28,8 @@ class Playback:
             by how points move.
         groups: part ids by cause of motion; each gets a drag. Empty: every part for itself.
         view: from where it is worth looking at.
+        focus: names of the items (see `Geometry.names`) that it is about: cameras frame these, and motion is
+            measured and points are drawn on them; the rest is seen behind and before them. None: all.
         camera: a camera of its own, which the first view is taken from; None: all views are drawn.
         lit: it brings its own light, which stays.
         meta: what a clip's metadata say of it.
@@ -41,6 +43,7 @@ class Playback:
     labels: tuple[int, ...] | None = None
     groups: Sequence[Sequence[int]] = ()
     view: View = ALL_AROUND
+    focus: frozenset[str] | None = None
     camera: bpy.types.Object | None = None
     lit: bool = False
     meta: dict[str, Any] = field(default_factory=dict)

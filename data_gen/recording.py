@@ -7,7 +7,7 @@ the recording, for any number of cameras, without Blender.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,23 @@ class Recording:
             shown = self.present[index][owner]
             triangles, owner = triangles[shown], owner[shown]
         return Geometry(self.positions[index], triangles, owner, self.names, self.vertex_owner)
+
+    def only(self, names: Collection[str] | None) -> Recording:
+        """The items of these names alone; all for None."""
+        if names is None:
+            return self
+        wanted = np.array([name in names for name in self.names], bool)
+        vertex, triangle = wanted[self.vertex_owner], wanted[self.owner]
+        item, place = np.cumsum(wanted) - 1, np.cumsum(vertex) - 1
+        return Recording(
+            times=self.times,
+            positions=self.positions[:, vertex],
+            triangles=place[self.triangles[triangle]].astype(np.int32),
+            owner=item[self.owner[triangle]].astype(np.int32),
+            names=tuple(name for name, kept in zip(self.names, wanted, strict=True) if kept),
+            vertex_owner=item[self.vertex_owner[vertex]].astype(np.int32),
+            present=self.present[:, wanted],
+        )
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lowest and highest coordinates of what is present at each moment, `[N, 3]` each; NaN where nothing is."""

@@ -67,11 +67,13 @@ def film_strip(playback: Playback, settings: RenderSettings) -> Strip | None:
 
 
 def reach(playback: Playback, times: Sequence[float]) -> NDArray[np.float64] | None:
-    """The corners of the box that holds all that is rendered at some moments, `[8, 3]`; None if it is no proper box."""
+    """The corners of the box that holds what is in focus at some moments, `[8, 3]`; None if it is no proper box."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for time in times:
         set_time(playback.scene, time)
-        points = Geometry.of(playback.objects, bpy.context.evaluated_depsgraph_get()).vertices
+        geometry = Geometry.of(playback.objects, bpy.context.evaluated_depsgraph_get())
+        wanted = np.array([playback.focus is None or name in playback.focus for name in geometry.names], bool)
+        points = geometry.vertices[wanted[geometry.vertex_owner]]
         points = points[np.isfinite(points).all(1)]
         if len(points):
             low, high = np.minimum(low, points.min(0)), np.maximum(high, points.max(0))

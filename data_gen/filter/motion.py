@@ -187,7 +187,9 @@ class _Watch:
 
     def _seen(self, time: float) -> list[tuple[str, Surface, NDArray[np.float64]]]:
         set_time(self.playback.scene, time)
-        found = list(seen(self.playback.objects, bpy.context.evaluated_depsgraph_get(), self._surfaces))
+        shown = seen(self.playback.objects, bpy.context.evaluated_depsgraph_get(), self._surfaces)
+        focus = self.playback.focus
+        found = [item for item in shown if focus is None or item[0] in focus]
         for name, surface, _ in found:
             first = self._surfaces.setdefault(name, surface)
             since = self._since.setdefault(name, time)

@@ -171,6 +171,17 @@ def test_textures_that_are_not_found_are_named(scene, tmp_path):
     assert open_scene(saved(tmp_path)).meta["missing_textures"] == ["wood"]
 
 
+def test_a_shot_in_a_set_is_about_what_moves(scene, tmp_path):
+    lid = cube("lid", (0, 0, 1))
+    cube("box")
+    lid.keyframe_insert("location", frame=1)
+    lid.location.x = 0.7
+    lid.keyframe_insert("location", frame=24)
+    bpy.ops.mesh.primitive_plane_add(size=60)
+    scene.frame_start, scene.frame_end = 1, 24
+    assert open_scene(saved(tmp_path)).play(0).focus == {"lid", "box"}
+
+
 def test_a_scene_with_nothing_to_see_is_turned_away(scene):
     bpy.ops.object.empty_add()
     with pytest.raises(Rejection, match="no mesh: nothing in scene"):
