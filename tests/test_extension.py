@@ -97,3 +97,30 @@ print(hasattr(bpy.types.Scene, "puppet_master"), "puppet_master" in sys.modules)
     assert tmp_path in folder.parents
     assert ".user" in folder.parts  # not among the installed files, which an update replaces
     assert lines[2] == "False False"
+
+
+def test_the_installed_extension_makes_training_clips(archive, tmp_path):
+    """With its own package name and folder, from which the Blender in the background starts too."""
+    script = """
+import sys, bpy
+bpy.ops.extensions.package_install_files(filepath=sys.argv[1], repo="user_default", enable_on_install=True)
+settings = bpy.context.scene.puppet_master_clips
+settings.source, settings.kind, settings.count = "PROCEDURAL", "laptop", 1
+settings.size, settings.frames, settings.views = 48, 4, 1
+bpy.ops.puppet_master.render_clips()
+from bl_ext.user_default.puppet_master.data_gen.blender import runs
+print(runs.current().text())
+print(runs.current().folder)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(archive)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={"BLENDER_USER_RESOURCES": str(tmp_path), "HOME": str(tmp_path), "PATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    text, folder = done.stdout.strip().splitlines()[-2:]
+    assert text == "Done: 1 clip"
+    assert tmp_path in Path(folder).parents
+    assert (Path(folder) / "clips-000000.tar").is_file()
