@@ -37,15 +37,20 @@ def the_clip(clips) -> Clip:
     return decode_clip(name, found)
 
 
-@pytest.fixture
-def two_actions(tmp_path) -> Path:
+def write_two_actions(path: Path, **asset) -> Path:
     """A file of a bar on a base: "Swing" raises the bar, "Nothing" keeps it where it is."""
-    glb = Glb(copyright="CC-BY Jo")
+    glb = Glb(**asset)
     glb.node("base", mesh=glb.mesh(*box((-1, -0.2, -1), (1, 0, 1))))
     bar = glb.node("bar", mesh=glb.mesh(*box((-0.8, 0, -0.2), (0.8, 0.3, 0.2))))
     glb.animate("Swing", (bar, "translation", (0.0, 1.0), [(0, 0, 0), (0, 1, 0)]))
     glb.animate("Nothing", (bar, "translation", (0.0, 1.0), [(0, 0, 0), (0, 0, 0)]))
-    return glb.write(tmp_path / "Bär.glb")
+    return glb.write(path)
+
+
+@pytest.fixture
+def two_actions(tmp_path) -> Path:
+    """See `write_two_actions`."""
+    return write_two_actions(tmp_path / "Bär.glb", copyright="Jo")
 
 
 def test_a_clip_of_every_kind_of_rig_moves_and_is_dragged_where_it_can_be_seen(tmp_path):
@@ -93,6 +98,16 @@ def test_passes_come_with_the_clip_and_fit_its_frames(tmp_path):
     assert set(clip.passes) == {"depth", "flow", "part", "normal"}
 
 
+def test_the_still_alone_can_be_rendered_with_all_that_moves(tmp_path):
+    order = {"procedural": "cabinet:1", "passes": ("paths", "flow")}
+    clip = the_clip(make(tmp_path / "still", still_only=True, **order)[1])
+    whole = the_clip(make(tmp_path / "whole", **order)[1])
+    assert clip.frames.shape == (1, 48, 48, 4)
+    np.testing.assert_array_equal(clip.frames[0], whole.frames[0])
+    np.testing.assert_array_equal(clip.tracks, whole.tracks)
+    np.testing.assert_array_equal(clip.passes["paths"], whole.passes["paths"])
+
+
 def test_views_are_spread_around_and_share_the_moments(tmp_path):
     _, clips, _ = make(tmp_path, procedural="robot_arm:1", views=3)
     metas = [decode_clip(name, found).meta for name, found in clips.items()]
@@ -109,7 +124,8 @@ def test_each_animation_of_a_file_is_decided_and_said(tmp_path, two_actions):
     assert by_name["Nothing"]["reason"] in ("static", "single pose")
     assert lines[-1]["animation"] is None and lines[-1]["outcome"] == "done"
     assert by_name["Swing"]["features"]["displacement"] > 0.1
-    assert by_name["Swing"]["seconds"]["render"] > 0 and lines[-1]["seconds"]["import"] > 0
+    assert by_name["Swing"]["seconds"]["render"] > 0
+    assert lines[-1]["seconds"]["total"] == lines[-1]["seconds"]["import"] > 0
     meta = the_clip(clips).meta
     assert meta["animation"] == "Swing" and meta["source"] == "Bär.glb"
     assert all(decode["frames.png"][:4] == b"\x89PNG" for decode in rejected.values())
@@ -120,6 +136,14 @@ def test_one_animation_can_be_asked_for(tmp_path, two_actions):
     assert [line["animation"] for line in lines] == ["Swing", None]
     lines, _, _ = make(tmp_path / "none", assets=(two_actions,), animation="Jump")
     assert lines[-1]["outcome"] == "rejected" and "Jump" in lines[-1]["detail"]
+
+
+def test_a_licence_that_only_the_file_states_counts_too(tmp_path):
+    model = write_two_actions(tmp_path / "model.glb", extras={"license": "CC-BY-NC-4.0"})
+    lines, clips, _ = make(tmp_path / "out", assets=(model,))
+    assert [(line["outcome"], line["reason"]) for line in lines] == [("licence", "licence")] and not clips
+    assert "by-nc" in lines[0]["detail"]
+    assert make(tmp_path / "all", assets=(model,), licences=("all",))[1]
 
 
 def test_filtering_measures_and_renders_nothing(tmp_path, two_actions):
