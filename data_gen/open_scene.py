@@ -17,6 +17,8 @@ import bpy
 import numpy as np
 
 from .as_rendered import show_as_rendered
+from .assets.importers import this_blender
+from .assets.sniff import sniff
 from .focus import find_focus
 from .playback import Playback
 from .reasons import Damaged, Rejection
@@ -53,11 +55,12 @@ class OpenScene:
         for marker in scene.timeline_markers:
             marker.camera = None  # would take the scene's camera back at every change of frame
         self.meta: dict[str, Any] = {
-            "format": "blend",
             "scene": scene.name,
             "objects": len(self._objects),
             "missing_textures": sorted(_missing_textures()),
         }
+        if bpy.app.autoexec_fail:
+            self.meta["scripts_refused"] = bpy.app.autoexec_fail_message
 
     def animations(self) -> list[str]:
         """The scene's name, with the camera's where there are cuts."""
@@ -123,10 +126,9 @@ def open_scene(path: Path, use_scripts: bool = False) -> OpenScene:
         use_scripts: run the Python scripts and drivers stored in it.
 
     Raises:
-        Damaged: it cannot be read.
+        Damaged: it is not there, not whole, no .blend, or of a later Blender.
     """
-    if not path.is_file():
-        raise Damaged("missing", path.name)
+    facts = sniff(path, this_blender())
     try:
         bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False, use_scripts=use_scripts)
     except RuntimeError as error:
@@ -135,7 +137,10 @@ def open_scene(path: Path, use_scripts: bool = False) -> OpenScene:
         bpy.ops.object.mode_set(mode="OBJECT")  # saved from within edit mode
     scene = bpy.context.scene
     show_as_rendered(scene, bpy.context.view_layer)
-    return OpenScene(scene)
+    bpy.context.view_layer.update()  # drivers are refused when they are first evaluated
+    source = OpenScene(scene)
+    source.meta.update(facts.to_json())
+    return source
 
 
 def is_simulated(objects: Iterable[bpy.types.Object], scene: bpy.types.Scene) -> bool:

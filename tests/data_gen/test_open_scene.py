@@ -195,9 +195,23 @@ def test_a_single_frame_is_no_animation(scene):
         OpenScene(scene).play(0)
 
 
-def test_what_is_no_blend_file_is_damaged(tmp_path):
+def test_what_is_no_whole_blend_file_is_damaged(scene, tmp_path):
     with pytest.raises(Damaged, match="missing"):
         open_scene(tmp_path / "gone.blend")
     (tmp_path / "text.blend").write_text("not a blend")
-    with pytest.raises(Damaged, match="unreadable"):
+    with pytest.raises(Damaged, match="is called Blender"):
         open_scene(tmp_path / "text.blend")
+    whole = saved(tmp_path).read_bytes()
+    (tmp_path / "half.blend").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Damaged, match="truncated"):
+        open_scene(tmp_path / "half.blend")
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_drivers_in_python_run_only_where_that_is_allowed(scene, tmp_path, allowed):
+    item = cube()
+    item.driver_add("location", 2).driver.expression = "__import__('math').floor(frame)"
+    scene.frame_start, scene.frame_end = 1, 24
+    source = open_scene(saved(tmp_path), use_scripts=allowed)
+    assert ("scripts_refused" in source.meta) is not allowed
+    assert geometry(source.play(0), 20).vertices[:, 2].mean() == pytest.approx(20 if allowed else 0)
