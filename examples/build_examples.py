@@ -25,7 +25,7 @@ from puppet_master.data_gen.render import Look, RenderSettings, set_up
 from puppet_master.data_gen.rigs import Part, Rig, build_rig, finishes, textures
 from puppet_master.data_gen.rigs.furniture import Cell, Style, add_carcass, add_door, add_drawer
 from puppet_master.data_gen.rigs.shapes import Shape
-from puppet_master.data_gen.scene import bounds_over_time, empty_scene
+from puppet_master.data_gen.scene import empty_scene, set_time
 from puppet_master.data_gen.tracks import Tracks, follow
 
 FOLDER = Path(__file__).resolve().parent
@@ -63,6 +63,19 @@ class Example:
     pulls: tuple[Pull, ...]
     pin: str
     pin_at: tuple[float, float]
+
+
+def bounds_over_time(scene: bpy.types.Scene, objects: list[bpy.types.Object], times: list[int]) -> np.ndarray:
+    """Corners of the objects' bounding boxes in the world, `[times · objects · 8, 3]`."""
+    corners = []
+    for time in times:
+        set_time(scene, time)
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        for item in objects:
+            matrix = np.array(item.evaluated_get(depsgraph).matrix_world)
+            box = np.array([tuple(corner) for corner in item.evaluated_get(depsgraph).bound_box])
+            corners.append(box @ matrix[:3, :3].T + matrix[:3, 3])
+    return np.concatenate(corners)
 
 
 def three_drawers_and_a_door(rng: np.random.Generator) -> Rig:
