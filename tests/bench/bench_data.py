@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,9 @@ def memory(count: int, folder: Path) -> dict[str, Any]:
 
     def note(event: dict[str, Any]) -> None:
         if event["event"] == "asset":
-            children = psutil.Process().children(recursive=True)
-            resident.append(sum(child.memory_info().rss for child in children) / 2**20)
+            with suppress(psutil.NoSuchProcess):  # the last one may be ending
+                children = psutil.Process().children(recursive=True)
+                resident.append(sum(child.memory_info().rss for child in children) / 2**20)
 
     pool = LocalPool(Program.find(None), Limits(600.0, 0.0, 10 * count), 1, "cpu")
     rigs = make_plan(order)
