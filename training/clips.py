@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clips as a model is measured on them: real frames and the drags that say where points go.
+"""Clips as a model is measured on them: real frames, the drags that say where points go, and what else is known.
 
 They come from the shards that data generation writes, or from `.npz` files, which other benchmarks use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -18,15 +20,16 @@ from numpy.typing import NDArray
 from ..backend.clips import DAMAGE
 from ..backend.errors import InputError
 from ..backend.protocol import MAX_FRAMES
-from ..backend.shards import CLIPS
-from .dataset import RenderedClips
-from .metrics import composite
+from ..backend.shards import CLIPS, ShardFolder
+from .dataset import TrackedPoints
+from .metrics import MOVING_THRESHOLD, composite
 
 # Distances are given in pixels of frames whose longer side has this many.
 MEASURING_SIZE = 256
 # A drag that never asks for more than this is a pin: it asks its point to stay.
 PIN_PIXELS = 1.0
 SMALLEST_SIDE = 16
+POINTS = ("tracks", "visible", "part")  # of use together only
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,15 @@ class RealClip:
         name: the clip's name; of an `.npz`, the file's without its ending.
         frames: uint8 RGB `[N, H, W, 3]`, transparent ones put on white; frame 0 is the still.
         drags: float32 `[K, N, 2]`, normalised; may be empty.
+        points: points of the surfaces whose places are known in every frame; None: there are none.
+        alpha: uint8 `[N, H, W]`, how much of each pixel the object covers; None: not known.
     """
 
     name: str
     frames: NDArray[np.uint8]
     drags: NDArray[np.float32]
+    points: TrackedPoints | None = None
+    alpha: NDArray[np.uint8] | None = None
 
     @property
     def still(self) -> NDArray[np.uint8]:
@@ -53,6 +60,26 @@ class RealClip:
         """For each drag, whether it asks its point to move, bool `[K]`; the others are pins."""
         paths = self.to_pixels(self.drags)
         return np.linalg.norm(paths - paths[:, :1], axis=-1).max(axis=1, initial=0) > PIN_PIXELS
+
+    @cached_property
+    def object_cover(self) -> NDArray[np.bool_]:
+        """Where the object is, bool `[N, H, W]`: by alpha, or else where colours differ from the still's border."""
+        if self.alpha is not None:
+            return self.alpha > 0
+        still = self.still.astype(np.int16)
+        border = np.concatenate([still[0], still[-1], still[:, 0], still[:, -1]])
+        differs = np.abs(self.frames.astype(np.int16) - np.median(border, axis=0).astype(np.int16))
+        return differs.max(axis=-1) > MOVING_THRESHOLD
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that the clip holds but its name."""
+        total = hashlib.sha256()
+        points = () if self.points is None else (self.points.tracks, self.points.visible, self.points.part)
+        for array in (self.frames, self.drags, *points, *(() if self.alpha is None else (self.alpha,))):
+            total.update(f"{array.dtype} {array.shape};".encode())
+            total.update(np.ascontiguousarray(array).tobytes())
+        return total.hexdigest()
 
     def to_pixels(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
         """Normalised `[..., xy]` as pixel positions in frames whose longer side is `MEASURING_SIZE`."""
@@ -96,14 +123,17 @@ def read_clips(folder: Path, limit: int | None = None) -> Iterator[RealClip]:
 
 
 def _read_shards(folder: Path) -> Iterator[RealClip]:
-    clips = RenderedClips([folder])
+    clips = ShardFolder(folder)
     for index, name in enumerate(clips.names):
         clip = clips.load(index)
-        yield _checked(f"{name} in {folder}", name, clip.frames, clip.drags)
+        yield _checked(f"{name} in {folder}", name, vars(clip))
 
 
 def read_npz(path: Path) -> RealClip:
-    """Read a clip from an `.npz` of its own; other arrays than `frames` and `drags` are ignored.
+    """Read a clip from an `.npz` of its own.
+
+    Its arrays `frames` and `drags` are needed; `tracks`, `visible` and `part` are read where all three are
+    there; others are ignored.
 
     Raises:
         InputError: unreadable, pickled, without the arrays, or arrays of a wrong type, shape or value;
@@ -117,19 +147,41 @@ def read_npz(path: Path) -> RealClip:
             missing = [name for name in ("frames", "drags") if name not in archive.files]
             if missing:
                 raise InputError(f"clip {path} has no array {' and none '.join(missing)}")
-            frames, drags = archive["frames"], archive["drags"]
+            points = POINTS if all(name in archive.files for name in POINTS) else ()
+            arrays = {name: archive[name] for name in ("frames", "drags", *points)}
     except DAMAGE as error:
         raise InputError(f"cannot read clip {path}: {_one_line(error)}") from error
-    return _checked(str(path), path.stem, frames, drags)
+    return _checked(str(path), path.stem, arrays)
 
 
-def _checked(where: str, name: str, frames: NDArray[np.generic], drags: NDArray[np.generic]) -> RealClip:
+def _checked(where: str, name: str, arrays: Mapping[str, NDArray[np.generic]]) -> RealClip:
+    frames, drags = arrays["frames"], arrays["drags"]
+    points = None
     try:
         _check_frames(frames)
         _check_drags(drags, len(frames))
+        if "tracks" in arrays:
+            points = _checked_points(*(arrays[name] for name in POINTS), len(frames))
     except InputError as error:
         raise InputError(f"clip {where}: {error}") from error
-    return RealClip(name, composite(frames), drags.astype(np.float32))
+    alpha = frames[..., 3] if frames.shape[-1] == 4 else None
+    return RealClip(name, composite(frames), drags.astype(np.float32), points, alpha)
+
+
+def _checked_points(
+    tracks: NDArray[np.generic], visible: NDArray[np.generic], part: NDArray[np.generic], count: int
+) -> TrackedPoints | None:
+    if not np.issubdtype(tracks.dtype, np.floating) or tracks.ndim != 3 or tracks.shape[1:] != (count, 2):
+        raise InputError(f"tracks must be float [P, {count}, 2] (one place a frame), not {_describe(tracks)}")
+    if visible.dtype != np.bool_ or visible.shape != tracks.shape[:2]:
+        raise InputError(f"visible must be bool {list(tracks.shape[:2])}, not {_describe(visible)}")
+    if not np.issubdtype(part.dtype, np.integer) or part.shape != tracks.shape[:1]:
+        raise InputError(f"part must be integers [{len(tracks)}], not {_describe(part)}")
+    if not np.isfinite(tracks[visible]).all():
+        raise InputError("tracks hold values that are not finite where they are visible")
+    if len(tracks) == 0:
+        return None
+    return TrackedPoints(tracks.astype(np.float32), visible, part.astype(np.int16))
 
 
 def _check_frames(frames: NDArray[np.generic]) -> None:

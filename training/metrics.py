@@ -91,6 +91,27 @@ def point_error(found: NDArray[np.floating], asked: NDArray[np.floating]) -> flo
     return float(np.linalg.norm(found[:, 1:] - asked[:, 1:], axis=-1).mean())
 
 
+def changed_share(frames: Frames, still: Frames, mask: Mask) -> float | None:
+    """Share of the pixels of `mask`, over all frames, that differ from `still` by more than `MOVING_THRESHOLD`."""
+    if not mask.any():
+        return None
+    differs = np.abs(frames[:, mask].astype(np.int16) - still[mask]).max(axis=-1)
+    return float((differs > MOVING_THRESHOLD).mean())
+
+
+def mean_distance(
+    paths: NDArray[np.floating], other: NDArray[np.floating], seen: NDArray[np.bool_], squared: bool = False
+) -> float | None:
+    """Mean distance over points and frames 2...N between `[P, N, 2]` and what broadcasts to it, where `seen` `[P, N]`.
+
+    `squared` gives the root of the mean squared distance instead. None where nothing is seen.
+    """
+    if not seen[:, 1:].any():
+        return None
+    distances = np.linalg.norm(np.broadcast_to(paths - other, paths.shape)[:, 1:], axis=-1)[seen[:, 1:]]
+    return float(np.sqrt(np.square(distances).mean()) if squared else distances.mean())
+
+
 def gap_closed(still: float, model: float, truth: float) -> float | None:
     """The share of the distance from the frozen still to the real frames that the model went.
 
@@ -114,12 +135,14 @@ def bootstrap_interval(
         seed: of the draws, so that a report repeats.
 
     Returns:
-        Low and high end; None with fewer than two clips.
+        Low and high end; None with fewer than two clips, or where some draw has no such statistic (not finite).
     """
     if len(rows) < 2:
         return None
     draws = np.random.default_rng(seed).integers(len(rows), size=(BOOTSTRAP_SAMPLES, len(rows)))
     values = statistic(rows[draws].mean(axis=1))
+    if not np.isfinite(values).all():
+        return None
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 

@@ -1,45 +1,49 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The evaluation as a user meets it: a folder of clips and a model in, a report and pictures out."""
+"""The evaluation as a user meets it: a folder of clips and models in, a report, a page and pictures out.
+
+First all candidates make all clips, one model in memory at a time; then every clip is measured, the frozen still and
+the real frames once for all candidates. Both go into a store (`eval_store`), so a killed run goes on where it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import cv2
 import numpy as np
+import skimage
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from ..backend.contact_sheet import contact_sheet
-from ..backend.errors import OutputError
-from ..backend.media import encode_png
+from .behaviour import behaviour_on_clip, summarise_behaviour
+from .candidates import Candidate, load_model
 from .clips import RealClip, read_clips
-from .evaluate import ClipScores, PipelineUnderTest, path_to_drag, score_clips, summarise
-from .tracking import DEFAULT_TRACKER
+from .eval_page import write_page
+from .eval_progress import EvalProgress
+from .eval_sheet import write_sheet
+from .eval_store import Prediction, Store, code_digest, key_of, key_of_request
+from .evaluate import PipelineUnderTest
+from .measuring import ClipScores, Measures, Measuring
+from .motion import Found
+from .perceptual import Lpips, VideoFeatures, frechet_distance
+from .summary import compare, summarise
+from .tracking import DEFAULT_TRACKER, TRACKERS
+from .whole_files import make_folder, write_whole
 
-if TYPE_CHECKING:
-    from ..backend.pipeline import PreviewPipeline
-
-# Measure, label, decimals. Pixels are those of frames whose longer side has 256.
-ROWS = (
-    ("psnr", "PSNR (dB)", 2),
-    ("ssim", "SSIM", 4),
-    ("psnr_moving", "PSNR, moving pixels", 2),
-    ("ssim_moving", "SSIM, moving pixels", 4),
-    ("psnr_untouched", "PSNR to still, the rest", 2),
-    ("drift_untouched", "drift, the rest (of 255)", 2),
-    ("motion_error", "motion error (px)", 2),
-    ("pin_error", "motion error, pins (px)", 2),
-    ("motion_gap_closed", "motion gap closed", 3),
-)
-
+SCHEMA = 2
+REPORT, PAGE, STORE = "report.json", "report.html", "made"  # in the folder of an evaluation
 # What of a preview's own record tells how the clips were made.
 MADE_BY = ("model", "model_hash", "seed", "steps", "guidance", "device", "versions")
+# The code that shapes measures; the rest of the room may change under a store.
+MEASURED_BY = ("clips.py", "measuring.py", "metrics.py", "motion.py", "perceptual.py", "tracking.py")
 
 
 @dataclass(frozen=True)
@@ -48,132 +52,255 @@ class EvaluationOrder:
 
     Attributes:
         clips: folder of shards or `.npz` clips.
-        model: name or folder.
+        candidates: the models; the first is what the others are compared with.
         limit: measure the first so many clips; None: all.
-        seed: noise seed, the same for every clip.
-        steps: sampling steps; None: the model's own.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        out: folder that receives report, page and all that is needed to go on; None: nothing is kept.
         sheets: folder that receives a picture per clip; None: no pictures.
+        lpips, fvd: files of the networks for these measures; None: not measured.
+        checks: whether to check behaviour too (opposite drags, pins, no drags).
     """
 
     clips: Path
-    model: str = "tiny"
+    candidates: Sequence[Candidate] = field(default_factory=lambda: (Candidate.parse("tiny", seed=0),))
     limit: int | None = None
-    seed: int = 0
-    steps: int | None = None
     device: str = "auto"
+    out: Path | None = None
     sheets: Path | None = None
+    lpips: Path | None = None
+    fvd: Path | None = None
+    checks: bool = False
 
 
-def evaluate_model(order: EvaluationOrder) -> dict[str, Any]:
-    """Measure a model on a folder of clips.
+@dataclass(frozen=True)
+class Entry:
+    """A candidate and what it made.
+
+    Attributes:
+        candidate: who.
+        keys: of its prediction for each clip, in the clips' order.
+        made_by: how they were made, from the previews' own records.
+        cut: names of the clips that have more drags than the model has slots.
+        behaviour: of each clip; empty where it was not asked for.
+    """
+
+    candidate: Candidate
+    keys: list[str]
+    made_by: dict[str, Any]
+    cut: list[str]
+    behaviour: list[dict[str, Any]]
+
+
+def evaluate_models(order: EvaluationOrder) -> dict[str, Any]:
+    """Measure models on a folder of clips.
 
     Returns:
-        The report of `summarise`, with what made it: model, hash, seed, steps, guidance, device, tracker.
+        The report, as `docs/evaluation.md` describes it: that of the first candidate (`summarise`, and what made it),
+        and under `models` those of all.
 
     Raises:
         InputError: no clips, or one that cannot be used; all are read before the first is generated.
-        ModelError: the model is missing or corrupt.
-        OutputError: the sheets cannot be written.
+        ModelError: a model or a network is missing or corrupt.
+        OutputError: something cannot be written.
     """
-    # A faulty clip is better named before hours of generating than after.
-    count = sum(1 for _ in read_clips(order.clips, order.limit))
-    if order.sheets:
-        _make_folder(order.sheets)
-    under_test = PipelineUnderTest(load_model(order.model, order.device), order.seed, order.steps)
-
-    def on_clip(clip: RealClip, frames: NDArray[np.uint8], scores: ClipScores) -> None:
-        if order.sheets:
-            write_sheet(order.sheets / f"{clip.name}.png", clip, frames, scores)
-        advance()
-
-    with _progress(count) as advance:
-        scores = score_clips(read_clips(order.clips, order.limit), under_test, on_clip=on_clip)
-    made = under_test.result
-    return {
-        **summarise(scores),
-        "clips_with_drags_left_out": under_test.clips_cut,
-        "tracker": DEFAULT_TRACKER,
-        **{name: made[name] for name in MADE_BY},
-    }
+    return Evaluation(order).run()
 
 
-def load_model(model: str, device: str) -> PreviewPipeline:
-    """The pipeline of a model's name or folder. Raises `ModelError`, or `RequirementError` for the device."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
+class Evaluation:
+    """One evaluation, step by step; `evaluate_models` runs it."""
 
-    from ..backend.loader import ModelShelf
+    def __init__(self, order: EvaluationOrder) -> None:
+        """Load the networks and read all clips once: a fault is better named before hours of work than after.
 
-    # Their bars and advice are about loading, which is ours to get right; the terminal is for the report.
-    diffusers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    shelf = ModelShelf(device)
-    shelf.prepare()
-    return shelf.get(model)
+        Raises:
+            InputError, ModelError, OutputError: as `evaluate_models`.
+        """
+        self.order = order
+        self.lpips = Lpips(order.lpips) if order.lpips else None
+        self.features = VideoFeatures(order.fvd) if order.fvd else None
+        self.digests = [clip.digest for clip in self._clips()]
+        for folder in (order.out, order.sheets):
+            if folder:
+                make_folder(folder)
+
+    def run(self) -> dict[str, Any]:
+        """Make, measure, write; the report."""
+        with self._store() as store, EvalProgress() as progress:
+            entries = [self._make(candidate, store, progress) for candidate in self.order.candidates]
+            scores, distances = self._measure(entries, store, progress)
+            report = self._report(entries, scores, distances)
+            if self.order.out:
+                write_whole(self.order.out / REPORT, json.dumps(report, indent=1))
+                write_page(self.order.out / PAGE, report, self._clips(), [entry.keys for entry in entries], store)
+        return report
+
+    def _clips(self) -> Iterator[RealClip]:
+        return read_clips(self.order.clips, self.order.limit)
+
+    @contextmanager
+    def _store(self) -> Iterator[Store]:
+        if self.order.out:
+            yield Store(self.order.out / STORE)
+            return
+        with tempfile.TemporaryDirectory(prefix="puppet-master-eval-") as folder:
+            yield Store(Path(folder))
+
+    def _make(self, candidate: Candidate, store: Store, progress: EvalProgress) -> Entry:
+        """All clips as a candidate makes them."""
+        under_test = PipelineUnderTest(load_model(candidate.model, self.order.device), candidate.settings)
+        pipeline = under_test.pipeline
+        keys, cut, behaviour, made_by = [], [], [], {}
+        with progress.stage(f"making, {candidate.label}", len(self.digests)) as advance:
+            for clip in self._clips():
+                key = key_of_request(pipeline.model_hash, str(pipeline.device), under_test.request(clip))
+                prediction = store.prediction(key)
+                fresh = prediction is None
+                if prediction is None:
+                    begun = time.perf_counter()
+                    frames = under_test(clip)
+                    prediction = Prediction(frames, under_test.result, time.perf_counter() - begun)
+                    store.keep(key, prediction)
+                made_by = {name: prediction.result[name] for name in MADE_BY}
+                keys.append(key)
+                if under_test.leaves_out(clip):
+                    cut.append(clip.name)
+                if self.order.checks:
+                    behaviour.append(self._check(key, clip, under_test, store))
+                advance(fresh)
+        return Entry(candidate, keys, made_by, cut, behaviour)
+
+    def _check(self, key: str, clip: RealClip, under_test: PipelineUnderTest, store: Store) -> dict[str, Any]:
+        code = code_digest(*self._code, "behaviour.py")
+        settings = {name: value for name, value in under_test.settings.items() if name != "frames"}
+
+        def make() -> dict[str, Any]:
+            return asdict(behaviour_on_clip(under_test.pipeline, clip, settings))
+
+        found = store.values(key_of("behaviour", prediction=key, clip=clip.digest, code=code), make)
+        return {"clip": clip.name, **found}
+
+    @property
+    def _code(self) -> tuple[str, ...]:
+        return ("training", *MEASURED_BY)
+
+    @cached_property
+    def _measured_by(self) -> str:
+        """A hash over all but the frames that shapes a measure."""
+        network = self.lpips.digest if self.lpips else ""
+        libraries = (np.__version__, cv2.__version__, skimage.__version__)
+        return key_of("by", code=code_digest(*self._code), libraries=libraries, tracker=DEFAULT_TRACKER, lpips=network)
+
+    def _measure(
+        self, entries: Sequence[Entry], store: Store, progress: EvalProgress
+    ) -> tuple[list[list[ClipScores]], list[tuple[float | None, float | None]]]:
+        """Each candidate's scores of each clip; and each one's distance of videos and the frozen still's."""
+        scores: list[list[ClipScores]] = [[] for _ in entries]
+        seen: list[list[NDArray[np.float64]]] = [[] for _ in range(len(entries) + 2)]
+        with progress.stage("measuring", len(self.digests)) as advance:
+            for index, clip in enumerate(self._clips()):
+                measured = _MeasuredClip(self, clip, store)
+                still, truth = measured.measures("still"), measured.measures("truth")
+                for entry, list_of in zip(entries, scores, strict=True):
+                    own = measured.measures(entry.keys[index])
+                    list_of.append(ClipScores(clip.name, own, still, truth, measured.seconds(entry.keys[index])))
+                for list_of_features, key in zip(
+                    seen, ("truth", "still", *(entry.keys[index] for entry in entries)), strict=True
+                ):
+                    if self.features:
+                        list_of_features.append(measured.features(key))
+                if self.order.sheets:
+                    frames = [measured.frames(entry.keys[index]) for entry in entries]
+                    labels = [entry.candidate.label for entry in entries]
+                    made = list(zip(labels, frames, [own[-1] for own in scores], strict=True))
+                    write_sheet(self.order.sheets / f"{clip.name}.png", clip, made)
+                advance(measured.worked)
+        return scores, self._video_distances(seen)
+
+    def _video_distances(self, seen: list[list[NDArray[np.float64]]]) -> list[tuple[float | None, float | None]]:
+        if not self.features:
+            return [(None, None)] * (len(seen) - 2)
+        truth, still, *made = (np.array(features) for features in seen)
+        frozen = frechet_distance(still, truth)
+        return [(frechet_distance(features, truth), frozen) for features in made]
+
+    def _report(
+        self,
+        entries: Sequence[Entry],
+        scores: Sequence[Sequence[ClipScores]],
+        distances: Sequence[tuple[float | None, float | None]],
+    ) -> dict[str, Any]:
+        models = []
+        for entry, own, (fvd, frozen) in zip(entries, scores, distances, strict=True):
+            model = {"label": entry.candidate.label, **entry.made_by, **summarise(own), "fvd": fvd, "fvd_still": frozen}
+            model["clips_with_drags_left_out"] = entry.cut
+            if entry.behaviour:
+                model["behaviour"] = summarise_behaviour(entry.behaviour)
+            if models:
+                model["difference_to_first"] = compare(own, scores[0])
+            models.append(model)
+        return {
+            "schema": SCHEMA,
+            **models[0],
+            "dataset": {
+                "folder": str(self.order.clips),
+                "clips": len(self.digests),
+                "sha256": hashlib.sha256("".join(self.digests).encode()).hexdigest(),
+            },
+            "tracker": DEFAULT_TRACKER,
+            "lpips_network": self.lpips.digest if self.lpips else None,
+            "fvd_network": self.features.digest if self.features else None,
+            "models": models,
+        }
 
 
-def write_sheet(path: Path, clip: RealClip, frames: NDArray[np.uint8], scores: ClipScores) -> None:
-    """A picture of the real frames above and the model's below, the drags on both."""
-    drags = [path_to_drag(f"drag {index}", drag) for index, drag in enumerate(clip.drags)]
-    found = "" if scores.motion_error is None else f", motion error {scores.motion_error:.1f} px"
-    sheets = (
-        contact_sheet(clip.frames, drags, f"{clip.name}: real frames"),
-        contact_sheet(frames, drags, f"model: PSNR {scores.psnr:.1f} dB{found}"),
-    )
-    part = path.with_suffix(".part")
-    try:
-        part.write_bytes(encode_png(np.concatenate(sheets)))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+class _MeasuredClip:
+    """A clip's measures, features and predictions, from the store or made now."""
 
+    def __init__(self, evaluation: Evaluation, clip: RealClip, store: Store) -> None:
+        self._evaluation, self._clip, self._store = evaluation, clip, store
+        self.worked = False
 
-def print_report(report: dict[str, Any], console: Console | None = None) -> None:
-    """The report as a table on stdout."""
-    console = console or Console()
-    table = Table(title=f"{report['model']} on {report['clips']} clips")
-    for heading in ("", "frozen still", "model", "95 % interval", "real frames"):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for name, label, decimals in ROWS:
-        if report[name] is None:
-            continue
-        interval = report["confidence_95"].get(name)
-        table.add_row(
-            label,
-            _number(report.get(f"{name}_still"), decimals),
-            _number(report[name], decimals),
-            "" if interval is None else " ... ".join(_number(end, decimals) for end in interval),
-            _number(report.get(f"{name}_truth"), decimals),
-        )
-    console.print(table)
-    seconds, steps, device = (report[name] for name in ("seconds_per_clip", "steps", "device"))
-    console.print(f"{seconds:.2f} s per clip, {steps} steps, on {device}")
-    for key, what in (
-        ("clips_without_moving_drags", "no moving drag, not in the motion error"),
-        ("clips_with_drags_left_out", "more drags than the model has slots, the rest left out"),
-    ):
-        if report[key]:
-            console.print(f"{what}: {', '.join(report[key])}", soft_wrap=True)
+    def measures(self, what: str) -> Measures:
+        """The measures of "still", "truth" or of the prediction of that key."""
+        return Measures(**self._store.values(self._key("measures", what), lambda: self._measure(what)))
 
+    def features(self, what: str) -> NDArray[np.float64]:
+        """What the video network sees in it."""
+        network = self._evaluation.features
+        assert network is not None
+        key = key_of("features", clip=self._clip.digest, what=what, network=network.digest)
+        return self._store.arrays(key, lambda: {"features": network(self.frames(what))})["features"]
 
-def _number(value: float | None, decimals: int) -> str:
-    return "" if value is None else f"{value:.{decimals}f}"
+    def frames(self, what: str) -> NDArray[np.uint8]:
+        """The frames of "still", "truth" or of the prediction of that key."""
+        if what == "truth":
+            return self._clip.frames
+        return self._measuring.frozen if what == "still" else self._prediction(what).frames
 
+    def seconds(self, key: str) -> float:
+        """What making a prediction took."""
+        return self._prediction(key).seconds
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    def _prediction(self, key: str) -> Prediction:
+        prediction = self._store.prediction(key)
+        assert prediction is not None, f"{key} was kept a moment ago"
+        return prediction
 
+    def _measure(self, what: str) -> dict[str, Any]:
+        self.worked = True
+        return asdict(self._measuring.of(self.frames(what)))
 
-@contextmanager
-def _progress(clips: int) -> Iterator[Callable[[], None]]:
-    """A bar with the time left on stderr; silent where that is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("clips", total=clips)
-        yield lambda: bar.advance(task)
+    @cached_property
+    def _measuring(self) -> Measuring:
+        return Measuring(self._clip, TRACKERS[DEFAULT_TRACKER], self._evaluation.lpips, self._real())
+
+    def _real(self) -> Found:
+        """What the tracker finds in the real frames, which every measure of flow needs."""
+
+        def find() -> dict[str, NDArray[np.float64]]:
+            return vars(Measuring(self._clip, TRACKERS[DEFAULT_TRACKER]).real)
+
+        return Found(**self._store.arrays(self._key("tracks", "truth"), find))
+
+    def _key(self, kind: str, what: str) -> str:
+        return key_of(kind, clip=self._clip.digest, what=what, by=self._evaluation._measured_by)

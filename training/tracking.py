@@ -12,6 +12,7 @@ numbers, K > 0); tracks come back as `[K, N, xy]`, the start in frame 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
@@ -24,6 +25,8 @@ Points = NDArray[np.float64]
 Flow = NDArray[np.float32]  # [H, W, xy]: how far each pixel goes to the next frame
 Track = Callable[[NDArray[np.uint8], Points], Points]
 Estimate = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Flow]
+
+REMAP_ROWS = 30_000  # OpenCV looks up fewer than 2^15 places at a time
 
 
 def stay(frames: NDArray[np.uint8], starts: Points) -> Points:
@@ -84,30 +87,56 @@ def direct(estimate: Estimate) -> Track:
     return track
 
 
-def of_neighbourhood(track: Track, radius: int, step: int = 1) -> Track:
-    """The mean way of the points around each start, of those alone that lie where the clip moves.
+@dataclass(frozen=True)
+class Neighbourhood:
+    """A tracker: the mean way of the points around each start, of those alone that lie where the clip moves.
 
     A start beside a thin part (a handle, the edge of a lid) falls off it; its neighbours on the part do not.
 
-    Args:
+    Attributes:
         track: follows the neighbours.
         radius: of the neighbourhood, pixels.
         step: between neighbours, pixels.
     """
-    offsets = np.arange(-radius, radius + 1, step)
-    disc = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
-    disc = disc[np.linalg.norm(disc, axis=1) <= radius]
 
-    def track_around(frames: NDArray[np.uint8], starts: Points) -> Points:
+    track: Track
+    radius: int
+    step: int = 1
+
+    def __call__(self, frames: NDArray[np.uint8], starts: Points) -> Points:
+        """Tracks `[K, N, xy]` of `starts`."""
+        return self.with_points(frames, starts, np.zeros((0, 2)))[0]
+
+    def with_points(self, frames: NDArray[np.uint8], starts: Points, points: Points) -> tuple[Points, Points]:
+        """Tracks of `starts` by their neighbourhoods and of `points` by themselves, in one look at the frames."""
         moves = moving_mask(frames, margin=0)
-        groups = [_on_the_part(np.rint(start) + disc, moves) for start in starts]
-        paths = track(frames, np.concatenate(groups))
-        ways = paths - paths[:, :1]
-        ends = np.cumsum([len(group) for group in groups])
-        means = [way.mean(axis=0) for way in np.split(ways, ends[:-1])]
-        return starts[:, None] + np.stack(means)
+        groups = [_on_the_part(np.rint(start) + self._disc(), moves) for start in starts]
+        paths = self.track(frames, np.concatenate([*groups, points]))
+        ends = np.cumsum([0, *(len(group) for group in groups)])
+        means = [(paths[i:j] - paths[i:j, :1]).mean(axis=0) for i, j in pairwise(ends)]
+        ways = np.stack(means) if means else np.zeros((0, len(frames), 2))
+        return starts[:, None] + ways, paths[ends[-1] :]
 
-    return track_around
+    def _disc(self) -> NDArray[np.int_]:
+        offsets = np.arange(-self.radius, self.radius + 1, self.step)
+        square = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
+        return square[np.linalg.norm(square, axis=1) <= self.radius]
+
+
+def follow(track: Track, frames: NDArray[np.uint8], dragged: Points, points: Points) -> tuple[Points, Points]:
+    """Tracks of `dragged` starts, which may lie a little beside what moves, and of `points`, which do not.
+
+    Either may be empty. Dense flow is the dear part of tracking and the same for both, so it is estimated once.
+
+    Returns:
+        `[K, N, xy]` and `[P, N, xy]`.
+    """
+    if len(dragged) + len(points) == 0:
+        return np.zeros((0, len(frames), 2)), np.zeros((0, len(frames), 2))
+    if isinstance(track, Neighbourhood):
+        return track.with_points(frames, dragged, points)
+    paths = track(frames, np.concatenate([dragged, points]))
+    return paths[: len(dragged)], paths[len(dragged) :]
 
 
 def dis_flow(
@@ -146,8 +175,9 @@ def _greys(frames: NDArray[np.uint8]) -> Sequence[NDArray[np.uint8]]:
 def _sample(flow: Flow, points: Points) -> Points:
     """The flow at `points` `[P, 2]`, bilinear; beyond the frame, that of its border."""
     places = points.astype(np.float32)[:, None]
-    found = cv2.remap(flow, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found[:, 0].astype(np.float64)
+    parts = [places[i : i + REMAP_ROWS] for i in range(0, len(places), REMAP_ROWS)]
+    found = [cv2.remap(flow, part, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for part in parts]
+    return np.concatenate(found)[:, 0].astype(np.float64)
 
 
 def _on_the_part(points: Points, moves: NDArray[np.bool_]) -> Points:
@@ -163,13 +193,13 @@ TRACKERS: dict[str, Track] = {
     "lk-21": lucas_kanade(21, 3),
     "lk-41": lucas_kanade(41, 3),
     "lk-41-check": lucas_kanade(41, 3, round_trip=1.5),
-    "lk-31-around": of_neighbourhood(lucas_kanade(31, 3), radius=12, step=4),
+    "lk-31-around": Neighbourhood(lucas_kanade(31, 3), radius=12, step=4),
     "farneback": chained(farneback_flow(25)),
     "dis-direct": direct(dis_flow()),
     "dis": chained(dis_flow()),
-    "dis-around": of_neighbourhood(chained(dis_flow()), radius=12),
+    "dis-around": Neighbourhood(chained(dis_flow()), radius=12),
     "dis-dense": chained(dis_flow(patch=12, stride=2)),
-    "dis-dense-around": of_neighbourhood(chained(dis_flow(patch=12, stride=2)), radius=16),
-    "dis-full-around": of_neighbourhood(chained(dis_flow(patch=12, stride=2, finest_scale=0)), radius=16),
+    "dis-dense-around": Neighbourhood(chained(dis_flow(patch=12, stride=2)), radius=16),
+    "dis-full-around": Neighbourhood(chained(dis_flow(patch=12, stride=2, finest_scale=0)), radius=16),
 }
 DEFAULT_TRACKER = "dis-full-around"

@@ -4,7 +4,7 @@
 import cv2
 import numpy as np
 import pytest
-from puppet_master.training.tracking import DEFAULT_TRACKER, TRACKERS, of_neighbourhood, stay
+from puppet_master.training.tracking import DEFAULT_TRACKER, TRACKERS, Neighbourhood, follow, stay
 
 FRAMES = 7
 MOVING = sorted(set(TRACKERS) - {"still"})
@@ -70,7 +70,7 @@ def test_the_neighbourhood_carries_a_start_that_lies_just_beside_its_part():
 
 def test_the_neighbourhood_keeps_the_start_exactly():
     starts = np.array([[100.25, 90.75]])
-    found = of_neighbourhood(stay, radius=6)(patch_on_white(shifts((3, 3))), starts)
+    found = Neighbourhood(stay, radius=6)(patch_on_white(shifts((3, 3))), starts)
     assert np.array_equal(found[:, 0], starts)
 
 
@@ -82,3 +82,30 @@ def test_trackers_are_told_nothing_but_the_starts():
     first = track(frames, starts)
     track(other, starts)
     assert np.array_equal(track(frames, starts), first)
+
+
+def test_dragged_starts_and_points_are_followed_in_one_look_as_each_is_alone():
+    frames = patch_on_white(shifts((4, 2)))
+    dragged, points = np.array([[128.0, 128.0], [110.0, 140.0]]), np.array([[120.0, 120.0], [20.0, 30.0]])
+    around = Neighbourhood(TRACKERS["dis"], radius=6)
+    drags, surface = follow(around, frames, dragged, points)
+    assert np.array_equal(drags, around(frames, dragged))
+    assert np.array_equal(surface, TRACKERS["dis"](frames, points))
+    together = follow(TRACKERS["dis"], frames, dragged, points)
+    assert np.array_equal(np.concatenate(together), TRACKERS["dis"](frames, np.concatenate([dragged, points])))
+
+
+@pytest.mark.parametrize("name", [DEFAULT_TRACKER, "dis"])
+def test_nothing_to_follow_and_points_alone_are_no_fault(name):
+    frames, none = patch_on_white(shifts((4, 2)))[:2], np.zeros((0, 2))
+    drags, points = follow(TRACKERS[name], frames, none, none)
+    assert drags.shape == points.shape == (0, 2, 2)
+    drags, points = follow(TRACKERS[name], frames, none, CENTRE[None])
+    assert drags.shape == (0, 2, 2) and points.shape == (1, 2, 2)
+
+
+def test_more_points_than_opencv_looks_up_at_once_are_followed():
+    frames = patch_on_white(shifts((3, 0)))[:2]
+    places = np.tile(CENTRE, (70_000, 1))
+    found = TRACKERS["dis"](frames, places)
+    assert np.allclose(found[:, 1], found[0, 1]) and found[0, 1, 0] == pytest.approx(131, abs=0.5)
