@@ -15,9 +15,23 @@ from .protocol import PreviewRequest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .motion_pipeline import MotionPipeline
     from .pipeline import PreviewPipeline
 
+    Pipeline = PreviewPipeline | MotionPipeline
+
 log = logging.getLogger(__name__)
+
+
+def load_pipeline(folder: Path, device: str = "cpu") -> Pipeline:
+    """Load a model folder of any kind. Raises `ModelError` that names what is wrong with it."""
+    if registry.read_info(folder).kind == registry.MOTION:
+        from .motion_pipeline import MotionPipeline
+
+        return MotionPipeline.load(folder, device)
+    from .pipeline import PreviewPipeline
+
+    return PreviewPipeline.load(folder, device)
 
 
 class ModelShelf:
@@ -33,7 +47,7 @@ class ModelShelf:
         self._preload = preload
         self._status = "loading"
         self._lock = threading.Lock()
-        self._loaded: tuple[Path, PreviewPipeline] | None = None
+        self._loaded: tuple[Path, Pipeline] | None = None
 
     def prepare(self) -> None:
         """Import torch, and load the model asked for ahead of the first job."""
@@ -48,14 +62,12 @@ class ModelShelf:
         if self._preload:
             self.get(self._preload)
 
-    def get(self, model: str) -> PreviewPipeline:
+    def get(self, model: str) -> Pipeline:
         """The pipeline of a model's name or folder. Raises `ModelError`."""
-        from .pipeline import PreviewPipeline
-
         folder = registry.find_model(model)
         if self._loaded is None or self._loaded[0] != folder:
             self._set(None)  # two large models may not fit beside each other
-            self._set((folder, PreviewPipeline.load(folder, self._device)))
+            self._set((folder, load_pipeline(folder, self._device)))
         assert self._loaded is not None
         return self._loaded[1]
 
@@ -83,7 +95,7 @@ class ModelShelf:
             models.append({**asdict(info), "hash": known, "loaded": is_loaded})
         return {"status": self._status, "device": self._device, "models": models}
 
-    def _set(self, loaded: tuple[Path, PreviewPipeline] | None) -> None:
+    def _set(self, loaded: tuple[Path, Pipeline] | None) -> None:
         with self._lock:
             self._loaded = loaded
 

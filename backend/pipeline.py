@@ -95,9 +95,9 @@ class PreviewPipeline:
         vae_name = read_json(folder / "vae" / "config.json").get("_class_name")
         if vae_name not in VAE_CLASSES:
             raise ModelError(f"{folder / 'vae' / 'config.json'}: class {vae_name!r} is not a VAE this program knows")
-        unet = _load_part(DragSpatioTemporalUNet, folder / "unet", device)
-        vae = _load_part(VAE_CLASSES[vae_name], folder / "vae", device)
-        encoder = _load_part(CLIPVisionModelWithProjection, folder / "image_encoder", device)
+        unet = load_part(DragSpatioTemporalUNet, folder / "unet", device)
+        vae = load_part(VAE_CLASSES[vae_name], folder / "vae", device)
+        encoder = load_part(CLIPVisionModelWithProjection, folder / "image_encoder", device)
         return cls(folder, info, model_hash, unet, vae, encoder, device)
 
     @torch.inference_mode()
@@ -123,14 +123,14 @@ class PreviewPipeline:
         """
         settings = self._settings(request)
         timings: dict[str, float] = {}
-        with _Timed(timings, "encode"):
+        with Timed(timings, "encode"):
             still = decode_still(request.still_png, request.background)
             fit = Fit.of((still.shape[1], still.shape[0]), (self.info.width, self.info.height), request.fit)
             seen = fit.to_model(still, request.background)
             conditions = self._conditions(seen, request, fit, settings)
-        with _Timed(timings, "sample"):
+        with Timed(timings, "sample"):
             latents = self._sample(conditions, settings, on_step, should_stop)
-        with _Timed(timings, "decode"):
+        with Timed(timings, "decode"):
             frames = self._deliver(latents, conditions[0].image_latents, fit, still)
         return frames, self._result(request, settings, still, timings)
 
@@ -291,7 +291,7 @@ class _Settings:
         return self.guidance != (1.0, 1.0)
 
 
-class _Timed:
+class Timed:
     """Adds the seconds its block took to `timings[name]`."""
 
     def __init__(self, timings: dict[str, float], name: str) -> None:
@@ -315,7 +315,7 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def _load_part(cls: Any, folder: Path, device: str) -> Any:
+def load_part(cls: Any, folder: Path, device: str) -> Any:
     """One component from its folder. Raises `ModelError` that names the folder."""
     try:
         part = cls.from_pretrained(folder, local_files_only=True)

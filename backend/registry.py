@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: where they are, what they declare, whether they are whole.
 
-A model folder has diffusers' layout (`model_index.json`, `unet/`, `vae/`, `image_encoder/`, `scheduler/`)
-and our `puppet_master.json`. `SHA256SUMS`, when there, is checked on loading. No torch here: listing is
-instant.
+A diffusion model's folder has diffusers' layout (`model_index.json`, `unet/`, `vae/`, `image_encoder/`,
+`scheduler/`), a motion field's has `motion/`; both have our `puppet_master.json`. `SHA256SUMS`, when there, is
+checked on loading. No torch here: listing is instant.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,21 @@ EMBEDDED = Path(__file__).resolve().parent / "models"
 CARD = "puppet_master.json"
 SUMS = "SHA256SUMS"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-REQUIRED = (
-    "model_index.json",
-    CARD,
-    "unet/config.json",
-    f"unet/{WEIGHTS}",
-    "vae/config.json",
-    f"vae/{WEIGHTS}",
-    "image_encoder/config.json",
-    "image_encoder/model.safetensors",
-    "scheduler/scheduler_config.json",
-)
+DIFFUSION, MOTION = "diffusion", "motion"  # kinds of models
+REQUIRED = {
+    DIFFUSION: (
+        "model_index.json",
+        CARD,
+        "unet/config.json",
+        f"unet/{WEIGHTS}",
+        "vae/config.json",
+        f"vae/{WEIGHTS}",
+        "image_encoder/config.json",
+        "image_encoder/model.safetensors",
+        "scheduler/scheduler_config.json",
+    ),
+    MOTION: (CARD, "motion/config.json", f"motion/{WEIGHTS}"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,13 @@ class ModelInfo:
         num_drags: drag slots; more drags are refused.
         width, height: native size in pixels.
         frames, steps, guidance: defaults of a preview.
+        licence: of the weights.
+        kind: "diffusion", or "motion" for a motion field; what follows is of diffusion models alone.
         latent_target: what is diffused: "residual" to the still's latents, or the "latents" themselves.
         target_scale: factor between the target and what the UNet sees, for unit variance.
         sigma_min, sigma_max: range of the noise levels sampling passes.
         latent_pixels: pixels per latent cell, so that sizes can be checked before loading.
         keep_still_detail: add back what decoding loses of the still where nothing moves (`detail`).
-        licence: of the weights.
     """
 
     name: str
@@ -57,13 +62,14 @@ class ModelInfo:
     frames: int
     steps: int
     guidance: tuple[float, float]
-    latent_target: str
-    target_scale: float
-    sigma_min: float
-    sigma_max: float
-    latent_pixels: int
-    keep_still_detail: bool
     licence: str
+    kind: str = DIFFUSION
+    latent_target: str = "residual"
+    target_scale: float = 1.0
+    sigma_min: float = 0.0
+    sigma_max: float = 0.0
+    latent_pixels: int = 1
+    keep_still_detail: bool = False
 
     def check_drags(self, count: int) -> None:
         """Refuse more drags than the model has slots. Raises `InputError` that names both."""
@@ -102,12 +108,17 @@ def read_info(folder: Path) -> ModelInfo:
     """
     path = folder / CARD
     fields = read_json(path)
-    known = set(ModelInfo.__dataclass_fields__)
-    missing = sorted(known - set(fields))
+    kind = fields.get("kind", DIFFUSION)
+    if kind not in REQUIRED:
+        raise ModelError(f"{path}: kind is {kind!r}, not {' or '.join(REQUIRED)}; a newer version made this model")
+    known = ModelInfo.__dataclass_fields__
+    needed = [name for name, field in known.items() if kind == DIFFUSION or field.default is MISSING]
+    missing = sorted(set(needed) - set(fields) - {"kind"})
     if missing:
         raise ModelError(f"{path} lacks {', '.join(missing)}; get the model folder anew")
+    given = {key: fields[key] for key in known if key in fields}
     try:
-        info = ModelInfo(**{**{key: fields[key] for key in known}, "guidance": tuple(fields["guidance"])})
+        info = ModelInfo(**{**given, "guidance": tuple(fields["guidance"])})
     except TypeError as error:
         raise ModelError(f"{path} has a value of the wrong kind: {error}; get the model folder anew") from error
     if info.latent_target not in ("residual", "latents"):
@@ -124,7 +135,7 @@ def check_complete(folder: Path) -> str:
     Raises:
         ModelError: names the first file that is missing or does not match its checksum.
     """
-    for name in REQUIRED:
+    for name in REQUIRED[read_info(folder).kind] if (folder / CARD).is_file() else (CARD,):
         if not (folder / name).is_file():
             raise ModelError(f"model folder {folder} is incomplete: {name} is missing; get the model anew")
     sums = file_sums(folder)
