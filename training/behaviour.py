@@ -99,7 +99,12 @@ def check_behaviour(
     return Behaviour(**_opposite(model, forward, backward), **_pinned(model, forward, pins), **_without_drags(model))
 
 
-def behaviour_on_clip(pipeline: Pipeline, clip: RealClip, settings: Settings | None = None) -> Behaviour:
+def behaviour_on_clip(
+    pipeline: Pipeline,
+    clip: RealClip,
+    settings: Settings | None = None,
+    track: Track = TRACKERS[DEFAULT_TRACKER],
+) -> Behaviour:
     """Check a model on a real clip's middle frame: the rest of the clip is one way from there, the way back the other.
 
     So both ways are ones that the object can go. Without moving drags, `followed` and `opposite` are None.
@@ -113,7 +118,8 @@ def behaviour_on_clip(pipeline: Pipeline, clip: RealClip, settings: Settings | N
     goes = np.minimum(_reach(clip, forward), _reach(clip, backward)) > PIN_PIXELS
     slots = pipeline.info.num_drags
     pins = _far_places(clip.frames[middle], forward[goes][:, 0])
-    return check_behaviour(pipeline, clip.frames[middle], forward[goes][:slots], backward[goes][:slots], pins, settings)
+    still, forward, backward = clip.frames[middle], forward[goes][:slots], backward[goes][:slots]
+    return check_behaviour(pipeline, still, forward, backward, pins, settings, track)
 
 
 def summarise_behaviour(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

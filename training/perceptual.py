@@ -101,7 +101,7 @@ class VideoFeatures:
             else:
                 small = F.interpolate(video[0].transpose(0, 1), (FVD_SIDE, FVD_SIDE), mode="bilinear", antialias=True)
                 features = self._network(small.transpose(0, 1)[None] / 127.5 - 1)
-        except RuntimeError as error:
+        except (RuntimeError, torch.jit.Error) as error:
             raise ModelError(f"{self._path} does not take {len(frames)} frames: {_last_line(error)}") from error
         return features.double().flatten().numpy()
 
@@ -112,9 +112,10 @@ def frechet_distance(features: NDArray[np.float64], real: NDArray[np.float64]) -
         return None
     means = features.mean(axis=0), real.mean(axis=0)
     a, b = ((x - mean) / np.sqrt(len(x) - 1) for x, mean in zip((features, real), means, strict=True))
-    # The covariances are a'a and b'b; the trace of the root of their product is the nuclear norm of a b'.
-    # So no matrix root is needed, and fewer clips than features are no trouble.
-    cross = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    # The covariances are a'a and b'b; the trace of the root of their product is the nuclear norm of a b', or of the
+    # same of their triangular factors. So no matrix root is needed, and fewer clips than features are no trouble.
+    factors = np.linalg.qr(a, mode="r"), np.linalg.qr(b, mode="r")
+    cross = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
     distance = np.square(means[0] - means[1]).sum() + np.square(a).sum() + np.square(b).sum() - 2 * cross
     return float(max(distance, 0.0))
 

@@ -171,13 +171,13 @@ class Evaluation:
 
     def _check(self, key: str, clip: RealClip, under_test: PipelineUnderTest, store: Store) -> dict[str, Any]:
         code = code_digest(*self._code, "behaviour.py")
-        settings = {name: value for name, value in under_test.settings.items() if name != "frames"}
+        track = TRACKERS[DEFAULT_TRACKER]
 
         def make() -> dict[str, Any]:
-            return asdict(behaviour_on_clip(under_test.pipeline, clip, settings))
+            return asdict(behaviour_on_clip(under_test.pipeline, clip, under_test.settings, track))
 
-        found = store.values(key_of("behaviour", prediction=key, clip=clip.digest, code=code), make)
-        return {"clip": clip.name, **found}
+        kept = key_of("behaviour", prediction=key, clip=clip.digest, code=code, tracker=DEFAULT_TRACKER)
+        return {"clip": clip.name, **store.values(kept, make)}
 
     @property
     def _code(self) -> tuple[str, ...]:
