@@ -33,11 +33,8 @@ model-tiny: setup  ## make the embedded model anew, from rendering to weights: h
 	@# 3: some rigs failed; the others make the dataset
 	@$(BIN)/puppet-master data render --procedural all:2300 --out $(WORK)/clips --size 128 --frames 14 --seed 1 --workers 2 \
 		|| test $$? -eq 3
-	@test -d $(WORK)/vae || $(BIN)/puppet-master train vae $(WORK)/clips --out $(WORK)/vae
-	@$(BIN)/puppet-master train latents $(WORK)/clips --vae $(WORK)/vae --out $(WORK)/latents
-	@OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
-		-m puppet_master.training diffusion $(WORK)/latents --vae $(WORK)/vae --out $(WORK)/run
-	@$(BIN)/puppet-master train publish $(WORK)/run --vae $(WORK)/vae --out backend/models/tiny
+	@OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 -m puppet_master.training tiny \
+		--set 'data.clips=["$(WORK)/clips"]' --set out=$(WORK) --set publish.out=backend/models/tiny
 
 clean:  ## remove what these commands made, the environment included
 	rm -rf .venv out dist build *.egg-info

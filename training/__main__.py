@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m puppet_master.training`: the training commands, for `torchrun -m`."""
+"""`python -m puppet_master.training CONFIG`: for `accelerate launch -m` and `torchrun -m`."""
 
-from .commands import train
+import sys
+
+from .commands import main
 
 if __name__ == "__main__":
-    train()
+    sys.exit(main(sys.argv[1:]))

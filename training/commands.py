@@ -1,83 +1,95 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`puppet-master train`: the steps that make the embedded model, each resumable by running it again."""
+"""`puppet-master train`: from shards to a model folder, by a configuration; goes on where it was stopped."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ..backend.errors import InputError
+from .config import BaseConfig, load_config, preset_text
+from .settings import TrainingSettings
+from .stages import STAGES, Job
 
-train = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
-Clips = Annotated[list[Path], typer.Argument(metavar="CLIPS_DIR...", help="Dataset folders, shards of rendered clips.")]
-Vae = Annotated[Path, typer.Option(help="Folder of the trained VAE.")]
-Out = Annotated[Path, typer.Option(help="Folder to write.")]
+class ConfigFirst(TyperGroup):
+    """Commands of which one, `run`, need not be named: what is no command's name is a configuration."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `run` where it was left out."""
+        if args and args[0] not in (*self.commands, "--help", "-h"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+train = typer.Typer(cls=ConfigFirst, add_completion=False, no_args_is_help=True, help=__doc__)
+
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a value, such as diffusion.lr=1e-4.")
+]
 
 
 @train.command()
-def vae(clips: Clips, out: Out) -> None:
-    """Train the VAE on single frames."""
-    from . import tiny
-    from .dataset import RenderedClips
-    from .vae import train_vae
-
-    train_vae(RenderedClips(clips), out, tiny.VAE, log=_say)
-
-
-@train.command()
-def latents(
-    clips: Clips,
-    vae: Vae,
-    out: Out,
-    views: Annotated[int | None, typer.Option(min=1, help="Random views of each clip, if not the recipe's.")] = None,
-    share: Annotated[str, typer.Option(metavar="I/N", help="Make every N-th shard, from the I-th (0-based).")] = "0/1",
-    seed: Annotated[int, typer.Option(help="Of the random views.")] = 5,
+def run(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A TOML file, or a preset: debug, svd or tiny.")],
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    only: Annotated[list[str], typer.Option("--only", metavar="STAGE", help="Run these stages alone.")] = [],  # noqa: B006
+    check: Annotated[bool, typer.Option("--check", help="Check the configuration and stop.")] = False,
 ) -> None:
-    """Encode the clips once, through random views, for the diffusion stage."""
-    from . import tiny
-    from .dataset import RenderedClips
-    from .latents import ViewSettings, write_cache
-    from .vae import load_vae
-
-    part = _parse_share(share)
-    settings = ViewSettings(views or tiny.VIEWS, tiny.SIZE, tiny.STILL_SIZE, seed)
-    write_cache(RenderedClips(clips), load_vae(vae), out, settings, part, _say)
+    """Run the stages of CONFIG, each from where it was stopped (the word `run` may be left out)."""
+    chosen = [f"stages={list(only)}"] if only else []
+    settings = load_config(config, [*overrides, *chosen])
+    if check:
+        typer.echo(f"{config}: {', '.join(settings.stages)} into {settings.out}")
+        return
+    run_stages(settings)
 
 
 @train.command()
-def diffusion(
-    latents: Annotated[Path, typer.Argument(metavar="LATENTS_DIR", help="What `latents` wrote.")], vae: Vae, out: Out
-) -> None:
-    """Train the UNet and the image encoder; goes on from OUT/state.pt when that is there."""
-    from . import tiny
-    from .diffusion import train_diffusion
-    from .latents import read_cache
-    from .vae import load_vae
-
-    factor = load_vae(vae).config.scaling_factor
-    train_diffusion(read_cache(latents), factor, tiny.DIFFUSION, out, log=_say)
+def preset(name: Annotated[str, typer.Argument(help="debug, svd or tiny.")]) -> None:
+    """Print a preset, to start a configuration of one's own from."""
+    typer.echo(preset_text(name), nl=False)
 
 
-@train.command()
-def publish(
-    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="What `diffusion` wrote.")], vae: Vae, out: Out
-) -> None:
-    """Assemble the model folder that the backend loads."""
-    from . import tiny
-    from .publish import publish_run
+def run_stages(config: BaseConfig) -> None:
+    """Run a configuration's stages, together with the processes that were started along with this one."""
+    from .parallel import start_processes
 
-    typer.echo(publish_run(run, vae, out, tiny))
+    processes = start_processes(config.device)
+    check_processes(config, processes.num_processes)
 
+    def say(line: str) -> None:
+        if processes.is_main_process:
+            typer.echo(line, err=True)
 
-def _parse_share(text: str) -> tuple[int, int]:
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise InputError(f"--share {text} is not I/N with I below N, such as 0/2")
-    return int(index), int(count)
+    for name in config.stages:
+        STAGES[name].run(Job(config, processes, say))
+    processes.end_training()
 
 
-def _say(line: str) -> None:
-    typer.echo(line, err=True)
+def check_processes(config: BaseConfig, world: int) -> None:
+    """Whether batches and lanes can be shared out to `world` processes. Raises `InputError`."""
+    readers = world * max(1, config.data.workers)
+    trained = [name for name in config.stages if isinstance(config.section(name), TrainingSettings)]
+    if trained and config.data.lanes % readers:
+        raise InputError(
+            f"data.lanes = {config.data.lanes} cannot be shared out to {readers} readers "
+            f"({world} processes with {config.data.workers} workers each); make it a multiple"
+        )
+    for name in trained:
+        settings: Any = config.section(name)
+        if settings.batch % (world * settings.accumulate):
+            raise InputError(
+                f"{name}.batch = {settings.batch} cannot be shared out to {world} processes with "
+                f"{name}.accumulate = {settings.accumulate}; make it a multiple of {world * settings.accumulate}"
+            )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """What `python -m puppet_master.training` does; the exit code."""
+    from ..backend.cli import main as command_line
+
+    return command_line(["train", *arguments])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..backend.clips import Clip
 from ..backend.errors import InputError
 from ..backend.shards import ShardFolder
+from .settings import ViewSettings
 
 
 class RenderedClips:
@@ -67,8 +68,9 @@ class View:
     """How a clip is shown to the model: everything that may change without changing what moves.
 
     Attributes:
+        start, stride, frames: which frames are shown, in the clip's own order; no `frames`: all from `start` on.
         flip: mirror left and right.
-        reverse: play backwards.
+        reverse: play them backwards.
         zoom: size of the window cut out, in image sides; below 1 magnifies.
         centre: the window's middle, normalised.
         background: RGB in [0, 1] behind the object.
@@ -83,10 +85,23 @@ class View:
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     channels: tuple[int, int, int] = (0, 1, 2)
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    start: int = 0
+    stride: int = 1
+    frames: int | None = None
+
+    def order(self, length: int) -> NDArray[np.int_]:
+        """The frames shown of a clip of `length`, in the order they are shown in."""
+        shown = np.arange(self.start, length, self.stride)[: self.frames]
+        return shown[::-1] if self.reverse else shown
 
 
-def random_view(clip: Clip, rng: np.random.Generator) -> View:
-    """Draw a view; the window is centred on the object and mostly magnifies it."""
+def random_view(clip: Clip, rng: np.random.Generator, ranges: ViewSettings | None = None) -> View:
+    """Draw a view; the window is centred on the object and mostly magnifies it.
+
+    Raises:
+        InputError: the clip has fewer frames than a view is to have.
+    """
+    ranges = ranges or ViewSettings()
     alpha = clip.frames[..., 3].max(axis=0) > 0
     rows, columns = np.nonzero(alpha)
     height, width = alpha.shape
@@ -94,20 +109,36 @@ def random_view(clip: Clip, rng: np.random.Generator) -> View:
     extent = 1.0
     if len(rows):
         extent = max(np.ptp(columns) / width, np.ptp(rows) / height, 0.3)
-    zoom = float(np.clip(extent * rng.uniform(0.95, 1.5), 0.4, 1.25))
-    centre = middle + rng.uniform(-0.08, 0.08, 2)
-    white = rng.random() < 0.65
+    zoom = float(np.clip(extent * rng.uniform(*ranges.zoom), 0.4, 1.25))
+    centre = middle + rng.uniform(-ranges.shift, ranges.shift, 2)
+    white = rng.random() < ranges.white
     shade = rng.uniform(0.0, 1.0, 3)
-    channels = rng.permutation(3) if rng.random() < 0.5 else np.arange(3)
+    channels = rng.permutation(3) if rng.random() < ranges.recolour else np.arange(3)
+    flip, reverse = bool(rng.random() < ranges.flip), bool(rng.random() < ranges.reverse)
+    gain = rng.uniform(1 - ranges.gain, 1 + ranges.gain, 3)
+    start, stride = _random_stretch(len(clip.frames), ranges.frames, rng)
     return View(
-        flip=bool(rng.random() < 0.5),
-        reverse=bool(rng.random() < 0.5),
+        flip=flip,
+        reverse=reverse,
         zoom=zoom,
         centre=(float(centre[0]), float(centre[1])),
         background=(1.0, 1.0, 1.0) if white else tuple(float(s) for s in shade),
         channels=tuple(int(c) for c in channels),
-        gain=tuple(float(g) for g in rng.uniform(0.8, 1.2, 3)),
+        gain=tuple(float(g) for g in gain),
+        start=start,
+        stride=stride,
+        frames=ranges.frames or None,
     )
+
+
+def _random_stretch(length: int, wanted: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Start and stride of `wanted` frames (0: all) of `length`."""
+    if not wanted or wanted == length:
+        return 0, 1
+    if wanted > length:
+        raise InputError(f"a clip has {length} frames, but views of {wanted} are asked for; lower views.frames")
+    stride = int(rng.integers(1, (length - 1) // max(1, wanted - 1) + 1))
+    return int(rng.integers(length - (wanted - 1) * stride)), stride
 
 
 def apply_view(clip: Clip, view: View, size: int) -> tuple[NDArray[np.float32], TrackedPoints]:
@@ -117,7 +148,7 @@ def apply_view(clip: Clip, view: View, size: int) -> tuple[NDArray[np.float32], 
         frames float32 `[N, size, size, 3]` in [-1, 1], and the clip's points moved along. Points that leave
         the window are no longer visible.
     """
-    order = slice(None, None, -1 if view.reverse else 1)
+    order = view.order(len(clip.frames))
     rgba = clip.frames[order].astype(np.float32) / 255.0
     colour = np.clip(rgba[..., list(view.channels)] * np.array(view.gain, dtype=np.float32), 0, 1)
     alpha = rgba[..., 3:]
@@ -125,13 +156,18 @@ def apply_view(clip: Clip, view: View, size: int) -> tuple[NDArray[np.float32], 
     premultiplied = _window(np.concatenate([colour * alpha, alpha], axis=-1), view, size)
     background = np.array(view.background, dtype=np.float32)
     frames = premultiplied[..., :3] + (1 - premultiplied[..., 3:]) * background
-    tracks = (clip.tracks[:, order] - np.array(view.centre, dtype=np.float32)) / view.zoom + 0.5
     if view.flip:
         frames = frames[:, :, ::-1]
+    return np.ascontiguousarray(frames, dtype=np.float32) * 2 - 1, show_points(clip, view, order)
+
+
+def show_points(clip: Clip, view: View, order: NDArray[np.int_]) -> TrackedPoints:
+    """A clip's points in some of its frames, where a view shows them."""
+    tracks = (clip.tracks[:, order] - np.array(view.centre, dtype=np.float32)) / view.zoom + 0.5
+    if view.flip:
         tracks = np.stack([1 - tracks[..., 0], tracks[..., 1]], axis=-1)
     inside = ((tracks > 0) & (tracks < 1)).all(axis=-1)
-    frames = np.ascontiguousarray(frames, dtype=np.float32) * 2 - 1
-    return frames, TrackedPoints(tracks.astype(np.float32), clip.visible[:, order] & inside, clip.part)
+    return TrackedPoints(tracks.astype(np.float32), clip.visible[:, order] & inside, clip.part)
 
 
 def _window(image: NDArray[np.float32], view: View, size: int) -> NDArray[np.float32]:

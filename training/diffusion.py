@@ -1,313 +1,214 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of the drag-conditioned diffusion model on cached latents.
+"""The stage `diffusion`: the drag-conditioned model, trained on cached latents.
 
-The UNet learns v in SVD's parametrisation (`backend.sampling.precondition`): noise levels log-normal,
-weights such that the prediction's own error counts the same at every level. The small image encoder is
-trained along, end to end.
+The UNet learns v in SVD's parametrisation (`backend.sampling.precondition`): noise levels log-normal, and an error of
+the UNet's own output counts the same at every level, which is the weight that SVD published; or is divided by an
+uncertainty that is learned along.
 """
 
 from __future__ import annotations
 
-import copy
-import json
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
-from numpy.typing import NDArray
 from torch import nn
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from ..backend.model import DragSpatioTemporalUNet
-from ..backend.sampling import precondition
-from .dataset import draw_drags
-from .latents import LatentClip
+from ..backend.autoencoder import Autoencoder, decode
+from ..backend.errors import InputError
+from ..backend.sampling import karras_sigmas, precondition, sample_euler
+from .checkpoint import ABOUT
+from .config import BaseConfig
+from .grids import Strip
+from .latents import LATENTS, read_cache
+from .loop import train
+from .mixture import Mixture
+from .networks import UNITS, Conditioned, describe, make_networks, read_about
+from .settings import DiffusionSettings, DistillSettings, MixtureSettings
+from .stages import Job
+from .stream import Batch, Shards, Stream
+from .vae import load_vae, vae_folder
 
-
-@dataclass(frozen=True)
-class Stage:
-    """A stretch of training.
-
-    Attributes:
-        steps: optimiser steps.
-        batch: clips a step and process.
-        frames: frames of each training clip, frame 0 among them, the others drawn from the whole clip.
-        learning_rate: at the stage's start and at its end, linear between.
-    """
-
-    steps: int
-    batch: int
-    frames: int
-    learning_rate: tuple[float, float]
+SCALE_FROM = 400  # views that the scale of residuals is taken from
+SHOWN = 3  # clips of a sample grid
+LOOK_STEPS, LOOK_SIGMAS = 8, (0.02, 80.0)  # of the sampling for a look
 
 
-@dataclass(frozen=True)
-class DiffusionSettings:
-    """What is trained, and on what mixture.
+class Uncertainty(nn.Module):
+    """log of the expected squared error at a noise level, u(sigma) (Karras et al. 2024, section 2.2); zero at first."""
 
-    Attributes:
-        unet: constructor arguments of `DragSpatioTemporalUNet`.
-        encoder: arguments of the image encoder's `CLIPVisionConfig`.
-        stages: one after the other.
-        log_sigma: mean and standard deviation of the log noise level.
-        drop_condition: share of samples whose still, embedding and drags are all zeroed, as in the
-            unconditional branch of sampling.
-        further_drags: chances, one of them drawn per sample, of each drag beyond a moving part's first.
-        still_clips: share of samples in which nothing is asked to move and nothing moves.
-        ema_decay: of the weights' moving average, which is what gets published.
-        weight_decay: AdamW's.
-        seed: of everything random.
-    """
-
-    unet: dict
-    encoder: dict
-    stages: tuple[Stage, ...]
-    log_sigma: tuple[float, float] = (0.9, 1.5)
-    drop_condition: float = 0.05
-    still_clips: float = 0.06
-    further_drags: tuple[float, ...] = (0.0, 0.25, 0.8)
-    ema_decay: float = 0.998
-    weight_decay: float = 0.01
-    seed: int = 0
-
-
-class Conditioned(nn.Module):
-    """UNet and image encoder as the one module that is trained."""
-
-    def __init__(self, unet: DragSpatioTemporalUNet, encoder: CLIPVisionModelWithProjection) -> None:
+    def __init__(self, channels: int = 64) -> None:
         super().__init__()
-        self.unet, self.encoder = unet, encoder
+        generator = torch.Generator().manual_seed(0)
+        self.register_buffer("frequencies", 2 * torch.pi * torch.randn(channels, generator=generator))
+        self.register_buffer("phases", 2 * torch.pi * torch.rand(channels, generator=generator))
+        self.linear = nn.Linear(channels, 1, bias=False)
+        nn.init.zeros_(self.linear.weight)
 
-    def forward(self, batch: Batch, noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """The UNet's output for noisy latents `[B, N, 4, h, w]`; dropped conditions are zeros."""
-        embedding = self.encoder(batch.stills).image_embeds[:, None] * batch.keep[:, None, None]
-        image_latents = batch.image_latents * batch.keep[:, None, None, None]
-        mask = batch.drag_mask & (batch.keep > 0)[:, None]
-        return self.unet(noisy, timestep, embedding, image_latents, batch.drags, mask)
-
-
-@dataclass
-class Batch:
-    """Tensors of one step.
-
-    Attributes:
-        target: residual to the still's latents, of unit variance over clips, `[B, N, 4, h, w]`.
-        image_latents: unscaled latents of the still, `[B, 4, h, w]`.
-        stills: image encoder's input, `[B, 3, s, s]`.
-        drags: `[B, N, K, 4]`.
-        drag_mask: `[B, K] bool`.
-        keep: `[B]`, 0 where the conditions are dropped.
-    """
-
-    target: torch.Tensor
-    image_latents: torch.Tensor
-    stills: torch.Tensor
-    drags: torch.Tensor
-    drag_mask: torch.Tensor
-    keep: torch.Tensor
+    def forward(self, sigma: torch.Tensor) -> torch.Tensor:
+        """Noise levels `[B]` to `[B]`, float32."""
+        features = (sigma.log()[:, None] / 4 * self.frequencies + self.phases).cos() * 2**0.5
+        return self.linear(features.float())[:, 0].float()
 
 
-class BatchMaker:
-    """Draws training batches from cached latents.
+class DiffusionStage:
+    """Trains UNet and image encoder to denoise; see `loop.Stage`.
 
     Args:
-        clips: of the cache.
-        slots: drag slots of the model.
-        scaling_factor: the VAE's.
-        residual_scale: brings the residual's latents to unit variance.
-        settings: the mixture.
-        rng: source of chance.
+        settings: of the stage.
+        networks: what is trained.
+        stream: of samples as `mixture.Mixture` makes them.
+        scale: what brings the target to unit variance.
+        vae: for the sample grids; None: there are none.
     """
+
+    name = "diffusion"
+    units = UNITS
 
     def __init__(
         self,
-        clips: list[LatentClip],
-        slots: int,
-        scaling_factor: float,
-        residual_scale: float,
         settings: DiffusionSettings,
-        rng: np.random.Generator,
+        networks: Conditioned,
+        stream: Stream,
+        scale: float,
+        vae: Autoencoder | None = None,
     ) -> None:
-        self.clips, self.slots, self.rng = clips, slots, rng
-        self.scaling_factor, self.residual_scale = scaling_factor, residual_scale
-        self.settings = settings
+        self.settings, self.networks, self.stream, self.scale, self.vae = settings, networks, stream, scale, vae
+        self.modules: dict[str, nn.Module] = {"unet": networks.unet, "encoder": networks.encoder}
+        networks.encoder.requires_grad_(settings.train_encoder)
+        if settings.checkpointing:
+            networks.unet.enable_gradient_checkpointing()
+        if settings.weighting == "learned":
+            self.modules["uncertainty"] = Uncertainty()
+        self.about = {"kind": self.name, **describe(networks), "target": settings.target, "target_scale": scale,
+                      "weighting": settings.weighting}  # fmt: skip
 
-    def draw(self, size: int, frames: int) -> Batch:
-        """A batch of `size` clips of `frames` frames."""
-        parts = [self._sample(frames) for _ in range(size)]
-        target, image_latents, stills, drags, mask = (np.stack(column) for column in zip(*parts, strict=True))
-        keep = (self.rng.random(size) >= self.settings.drop_condition).astype(np.float32)
-        return Batch(
-            *(torch.from_numpy(array) for array in (target, image_latents, stills, drags, mask, keep))
-        )
+    def batches(self, rank: int, world: int, seen: int) -> Iterator[Batch]:
+        """See `mixture.Mixture.sample`."""
+        size = self.settings.batch // (world * self.settings.accumulate)
+        return self.stream.batches(rank, world, seen, size)
 
-    def _sample(self, frames: int) -> tuple[NDArray, ...]:
-        clip = self.clips[self.rng.integers(len(self.clips))]
-        length = len(clip.latents)
-        later = self.rng.choice(np.arange(1, length), size=min(frames, length) - 1, replace=False)
-        index = np.concatenate([[0], np.sort(later)])
-        latents = clip.latents[index].astype(np.float32)
-        # From one drag a part, as people give them, to all slots filled, from which following is learned sooner.
-        more = self.rng.choice(self.settings.further_drags)
-        paths = draw_drags(clip.points, self.rng, self.slots, more=more)[:, index]
-        if self.rng.random() < self.settings.still_clips or not len(paths):
-            # Nothing asked, nothing moves; half the time said with pins.
-            latents = np.repeat(latents[:1], len(latents), axis=0)
-            keep_pins = self.rng.random() < 0.5
-            paths = np.repeat(paths[:, :1], paths.shape[1], axis=1)[: len(paths) if keep_pins else 0]
-        drags = np.zeros((len(index), self.slots, 4), dtype=np.float32)
-        mask = np.zeros(self.slots, dtype=bool)
-        slots = self.rng.permutation(self.slots)[: len(paths)]
-        for slot, path in zip(slots, paths, strict=True):
-            drags[:, slot, :2], drags[:, slot, 2:] = path[0], path
-            mask[slot] = True
-        still = clip.still.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1
-        target = (latents - latents[:1]) * self.residual_scale
-        return target, latents[0] / self.scaling_factor, still, drags, mask
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Mean squared error of the UNet's output against what would denoise exactly, weighted."""
+        mean, spread = self.settings.log_sigma
+        sigma = torch.exp(batch["normal"] * spread + mean)
+        wide = sigma.reshape(-1, 1, 1, 1, 1)
+        noisy = batch["target"] + wide * batch["noise"]
+        c_skip, c_out, _, _ = precondition(wide)
+        output = self.networks.predict(noisy, sigma, self.networks.conditions(batch, batch["keep"]))
+        wanted = (batch["target"] - c_skip * noisy) / c_out
+        errors = (output - wanted).square().mean(dim=(1, 2, 3, 4))
+        if "uncertainty" not in self.modules:
+            return errors.mean(), {}
+        log_uncertainty = self.modules["uncertainty"](sigma)
+        loss = errors * torch.exp(-log_uncertainty) + log_uncertainty
+        return loss.mean(), {"squared_error": errors.mean()}
+
+    def samples(self) -> list[Strip]:
+        """A few clips, the real frames above the model's."""
+        if self.vae is None:
+            return []
+        device = next(self.networks.unet.parameters()).device
+        batch = {name: value.to(device) for name, value in self._batch_to_show().items()}
+        keep = torch.ones(len(batch["target"]), device=device)
+        made = self._sample(batch, self.networks.conditions(batch, keep))
+        drags = batch["drags"].cpu().numpy()
+        strips = []
+        for index, mask in enumerate(batch["drag_mask"].cpu().numpy()):
+            paths = drags[index][:, mask, 2:].transpose(1, 0, 2)
+            still = batch["image_latents"][index]
+            strips += [Strip(self._frames(target[index], still), paths) for target in (batch["target"], made)]
+        return strips
+
+    def _sample(self, batch: Batch, conditions: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Targets as the model makes them from noise, without guidance."""
+        steps, low, high = self._look()
+
+        def denoise(noisy: torch.Tensor, sigma: float) -> torch.Tensor:
+            levels = torch.full((len(noisy),), sigma, device=noisy.device)
+            return self.networks.denoise(noisy, levels, conditions)
+
+        return sample_euler(denoise, batch["noise"], karras_sigmas(steps, low, high))
+
+    def _look(self) -> tuple[int, float, float]:
+        """Steps and range of noise levels of the sampling for a look: within what was trained on."""
+        mean, spread = self.settings.log_sigma
+        low, high = np.exp([mean - 3 * spread, mean + 3 * spread])
+        return LOOK_STEPS, max(LOOK_SIGMAS[0], float(low)), min(LOOK_SIGMAS[1], float(high))
+
+    def _batch_to_show(self) -> Batch:
+        """The first samples of the stream, whole, with all their drags."""
+        mixture: Mixture = self.stream.make
+        length = min(self.networks.unet.config.num_frames, self._clip_length())
+        whole = {"drop_condition": 0.0, "still_clips": 0.0, "frames": length, "pick": "stride"}
+        settings = mixture.settings.model_copy(update=whole)
+        made = Mixture(settings, mixture.slots, mixture.target, mixture.scale, mixture.scaling_factor)
+        shown = Stream(self.stream.shards, made, self.stream.seed, self.stream.lanes, buffer=1)
+        return next(shown.batches(0, 1, 0, SHOWN))
+
+    def _clip_length(self) -> int:
+        return len(next(read_cache(self.stream.shards.paths[0].parent)).latents)
+
+    def _frames(self, target: torch.Tensor, image_latents: torch.Tensor) -> np.ndarray:
+        """What was diffused `[N, 4, h, w]` as frames uint8 `[N, H, W, 3]`."""
+        latents = target.float() / (self.scale * self.vae.config.scaling_factor)
+        if self.settings.target == "residual":
+            latents = latents + image_latents.float()
+        pixels = ((decode(self.vae, latents).float() + 1) * 127.5).round().clamp(0, 255)
+        return pixels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def residual_scale(clips: list[LatentClip], sample: int = 400) -> float:
+def residual_scale(folder: Path, count: int = SCALE_FROM) -> float:
     """Factor that gives the residuals to the still unit standard deviation, as SVD's parametrisation assumes.
 
     Most of a clip is at rest, so what moves then lies at several standard deviations; with what moves at one,
     the whole target would be smaller than the noise of the network's own weights while it trains.
+
+    Raises:
+        InputError: nothing moves in these clips.
     """
-    values = [
-        clip.latents[1:].astype(np.float32) - clip.latents[:1].astype(np.float32)
-        for clip in clips[:: max(1, len(clips) // sample)]
-    ]
-    return float(1.0 / np.concatenate([value.ravel() for value in values]).std())
+    clips = islice(read_cache(folder), count)
+    residuals = [clip.latents[1:].astype(np.float32) - clip.latents[:1].astype(np.float32) for clip in clips]
+    spread = float(np.concatenate([values.ravel() for values in residuals]).std())
+    if not spread > 0:
+        raise InputError(f"nothing moves in the first {len(residuals)} views of {folder}; render clips that move")
+    return 1.0 / spread
 
 
-def diffusion_loss(
-    model: nn.Module, batch: Batch, log_sigma: tuple[float, float], generator: torch.Generator
-) -> torch.Tensor:
-    """Mean squared error of the network's own output against what would denoise exactly."""
-    count = len(batch.target)
-    sigma = torch.exp(torch.randn(count, generator=generator) * log_sigma[1] + log_sigma[0])
-    noise = torch.randn(batch.target.shape, generator=generator)
-    wide = sigma.reshape(-1, 1, 1, 1, 1)
-    noisy = batch.target + wide * noise
-    c_skip, c_out, c_in, _ = precondition(wide)
-    output = model(batch, c_in * noisy, precondition(sigma)[3])
-    wanted = (batch.target - c_skip * noisy) / c_out
-    return (output - wanted).square().mean()
+def open_stream(
+    job: Job, folder: Path, mixture: MixtureSettings, slots: int, target: str, scale: float
+) -> tuple[Stream, Autoencoder]:
+    """The stream of samples of a cache, and the VAE that made it."""
+    vae = load_vae(vae_folder(job.config)).to(job.processes.device)
+    data = job.config.data
+    maker = Mixture(mixture, slots, target, scale, float(vae.config.scaling_factor))
+    shards = Shards.find([folder], LATENTS)
+    return Stream(shards, maker, job.config.seed, data.lanes, data.buffer, data.workers), vae
 
 
-def build_model(settings: DiffusionSettings) -> Conditioned:
-    """Untrained UNet and image encoder."""
-    torch.manual_seed(settings.seed)
-    unet = DragSpatioTemporalUNet(**settings.unet)
-    encoder = CLIPVisionModelWithProjection(CLIPVisionConfig(**settings.encoder))
-    return Conditioned(unet, encoder)
+def cache_folder(config: BaseConfig, settings: DiffusionSettings | DistillSettings) -> Path:
+    """Where the latents are: given, or made by the stage `latents`."""
+    return settings.latents or config.folder("latents")
 
 
-def train_diffusion(
-    clips: list[LatentClip],
-    scaling_factor: float,
-    settings: DiffusionSettings,
-    out: Path,
-    save_seconds: float = 240.0,
-    log: Callable[[str], None] = print,
-) -> None:
-    """Run the stages; go on from `out/state.pt` when it is there.
-
-    Writes `out/ema.pt` (the averaged weights), `out/state.pt` (to go on from), `out/log.jsonl` and
-    `out/settings.json`, each by renaming. Runs under `torchrun` with several processes too.
-    """
-    # The mid block attends to a single token: its queries and keys are idle and never get gradients.
-    accelerator = Accelerator(
-        cpu=True, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
-    )
-    rank = accelerator.process_index
-    model = build_model(settings)
-    ema = copy.deepcopy(model).requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=1e-4, betas=(0.9, 0.98), weight_decay=settings.weight_decay
-    )
-    scale = residual_scale(clips)
-    step = _restore(out / "state.pt", model, ema, optimizer)
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    rng = np.random.default_rng([settings.seed, rank, step])
-    generator = torch.Generator().manual_seed(settings.seed + 7919 * rank + step)
-    maker = BatchMaker(clips, settings.unet["num_drags"], scaling_factor, scale, settings, rng)
-    if accelerator.is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
-        description = asdict(settings) | {"residual_scale": scale, "clips": len(clips)}
-        (out / "settings.json").write_text(json.dumps(description, indent=1))
-        log(f"diffusion: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, "
-            f"{len(clips)} views, residual scale {scale:.3f}, from step {step}")  # fmt: skip
-    saved, began, first_step, losses, seen = time.monotonic(), time.monotonic(), step, [], 0
-    while (place := _stage_at(settings.stages, step)) is not None:
-        stage, within = place
-        start, end = stage.learning_rate
-        warmup = min(1.0, (step + 1) / 100)
-        for group in optimizer.param_groups:
-            group["lr"] = warmup * (start + (end - start) * within / stage.steps)
-        loss = diffusion_loss(
-            prepared, maker.draw(stage.batch, stage.frames), settings.log_sigma, generator
-        )
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(prepared.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        _update_ema(ema, model, min(settings.ema_decay, step / (step + 10)))
-        losses.append(loss.item())
-        seen += stage.batch * accelerator.num_processes
-        if not np.isfinite(losses[-1]):
-            raise FloatingPointError(f"loss is {losses[-1]} at step {step}; the last state is {out / 'state.pt'}")
-        if accelerator.is_main_process and step % 50 == 0:
-            pace = (time.monotonic() - began) / (step - first_step)
-            entry = {"step": step, "clips": seen, "loss": float(np.mean(losses)), "s_per_step": round(pace, 3)}
-            with (out / "log.jsonl").open("a") as stream:
-                stream.write(json.dumps(entry) + "\n")
-            log(json.dumps(entry))
-            losses.clear()
-        due = time.monotonic() - saved > save_seconds
-        if accelerator.is_main_process and (due or _stage_at(settings.stages, step) is None):
-            _save(out, model, ema, optimizer, step)
-            saved = time.monotonic()
-    accelerator.end_training()
+def run(job: Job) -> None:
+    """The stage `diffusion`."""
+    settings, folder = job.config.section("diffusion"), job.config.folder("diffusion")
+    cache = cache_folder(job.config, settings)
+    torch.manual_seed(job.config.seed)
+    networks = make_networks(settings)
+    slots = networks.unet.config.num_drags
+    scale = _scale(folder, cache, settings)
+    stream, vae = open_stream(job, cache, settings.mixture, slots, settings.target, scale)
+    stage = DiffusionStage(settings, networks, stream, scale, vae)
+    train(stage, settings, folder, job.processes, job.config.log, job.config.seed, job.say)
 
 
-def _stage_at(stages: tuple[Stage, ...], step: int) -> tuple[Stage, int] | None:
-    for stage in stages:
-        if step < stage.steps:
-            return stage, step
-        step -= stage.steps
-    return None
+def _scale(folder: Path, cache: Path, settings: DiffusionSettings) -> float:
+    """The target's scale: that of the run to go on with, or measured."""
+    if (folder / ABOUT).is_file():
+        return float(read_about(folder).get("target_scale", 1.0))
+    return residual_scale(cache) if settings.target == "residual" else 1.0
 
-
-@torch.no_grad()
-def _update_ema(ema: nn.Module, model: nn.Module, decay: float) -> None:
-    averages, weights = list(ema.parameters()), list(model.parameters())
-    torch._foreach_lerp_(averages, weights, 1 - decay)
-
-
-def _save(out: Path, model: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    state = {
-        "model": model.state_dict(),
-        "ema": ema.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-    }
-    for name, content in (("state.pt", state), ("ema.pt", {"ema": state["ema"], "step": step})):
-        temporary = out / f".{name}.partial"
-        torch.save(content, temporary)
-        temporary.replace(out / name)
-
-
-def _restore(path: Path, model: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    model.load_state_dict(state["model"])
-    ema.load_state_dict(state["ema"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])

@@ -16,8 +16,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +31,15 @@ from ..backend.clips import DAMAGE, decode_arrays, encode_arrays
 from ..backend.errors import InputError, OutputError
 from ..backend.shards import read_tar, shard_name, write_tar
 from .dataset import RenderedClips, TrackedPoints, apply_view, random_view
+from .settings import LatentSettings
+from .stages import Job
+from .vae import load_vae, vae_folder
 
 LATENTS = "latents"  # what the shards are called before the number
 VIEWS = "views.npz"
 CARD = "cache.json"
 # What is lost when the work is stopped: a few minutes on a CPU.
 CLIPS_PER_SHARD = 256
-
-
-@dataclass(frozen=True)
-class ViewSettings:
-    """How clips are seen.
-
-    Attributes:
-        views: random views of each clip.
-        size: side of the frames in pixels.
-        still_size: side of the stills kept for the image encoder.
-        seed: with a clip's name it determines its views.
-    """
-
-    views: int
-    size: int
-    still_size: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +61,7 @@ def write_cache(
     clips: RenderedClips,
     vae: Autoencoder,
     out: Path,
-    settings: ViewSettings,
+    settings: LatentSettings,
     share: tuple[int, int] = (0, 1),
     log: Callable[[str], None] = print,
 ) -> None:
@@ -93,7 +79,7 @@ def write_cache(
         InputError: a clip is damaged, or `out` was begun with other clips, settings or VAE.
         OutputError: `out` cannot be written.
     """
-    _begin(out, {"clips": _digest(clips.names), "vae": _fingerprint(vae), **asdict(settings)})
+    _begin(out, {"clips": _digest(clips.names), "vae": _fingerprint(vae), **settings.model_dump(exclude={"vae"})})
     starts = range(0, len(clips), CLIPS_PER_SHARD)
     for number in range(share[0], len(starts), share[1]):
         path = out / shard_name(LATENTS, number)
@@ -106,14 +92,16 @@ def write_cache(
 
 
 @torch.no_grad()
-def _encode_views(clips: RenderedClips, index: int, vae: Autoencoder, settings: ViewSettings) -> bytes:
+def _encode_views(clips: RenderedClips, index: int, vae: Autoencoder, settings: LatentSettings) -> bytes:
     rng = np.random.default_rng([settings.seed, *clips.names[index].encode()])
     clip = clips.load(index)
+    if len(clip.frames) != clip.drags.shape[1]:
+        raise InputError(f"clip {clips.names[index]} has its still alone; render it with all its frames")
     latents, stills, tracks, visible = [], [], [], []
-    for _ in range(settings.views):
-        frames, points = apply_view(clip, random_view(clip, rng), settings.size)
-        pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)
-        latents.append((encode(vae, pixels) * vae.config.scaling_factor).numpy().astype(np.float16))
+    for _ in range(settings.count):
+        frames, points = apply_view(clip, random_view(clip, rng, settings.views), settings.size)
+        pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).to(vae.device)
+        latents.append((encode(vae, pixels) * vae.config.scaling_factor).float().cpu().numpy().astype(np.float16))
         stills.append(_small_still(frames[0], settings.still_size))
         tracks.append(points.tracks)
         visible.append(points.visible)
@@ -158,11 +146,25 @@ def _digest(names: list[str]) -> str:
 def _fingerprint(vae: Autoencoder) -> str:
     digest = hashlib.sha256()
     for values in vae.state_dict().values():
-        digest.update(values.numpy().tobytes())
+        digest.update(values.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
-def read_cache(folder: Path) -> list[LatentClip]:
+def decode_views(where: str, members: Mapping[str, bytes]) -> list[LatentClip]:
+    """All views of a stored clip. Raises `InputError` that names it, if it is damaged."""
+    try:
+        arrays = decode_arrays(members[VIEWS])
+        columns = [arrays[key] for key in ("latents", "stills", "tracks", "visible")]
+        part = arrays["part"]
+    except DAMAGE as error:
+        raise InputError(f"latents {where} cannot be read: {error}; remove the shard, make it again") from error
+    return [
+        LatentClip(latents, still, TrackedPoints(tracks, visible, part))
+        for latents, still, tracks, visible in zip(*columns, strict=True)
+    ]
+
+
+def read_cache(folder: Path) -> Iterator[LatentClip]:
     """All views of all clips of a cache, in the clips' order.
 
     Raises:
@@ -170,17 +172,16 @@ def read_cache(folder: Path) -> list[LatentClip]:
     """
     shards = sorted(folder.glob(f"{LATENTS}-*.tar"))
     if not shards:
-        raise InputError(f"no latents ({LATENTS}-*.tar) in {folder}; make some with `puppet-master train latents`")
-    return [view for shard in shards for view in _read_shard(shard)]
+        raise InputError(f"no latents ({LATENTS}-*.tar) in {folder}; make some with the stage latents")
+    for shard in shards:
+        for name, members in read_tar(shard):
+            yield from decode_views(f"{name} in {shard}", members)
 
 
-def _read_shard(shard: Path) -> Iterator[LatentClip]:
-    for name, members in read_tar(shard):
-        try:
-            arrays = decode_arrays(members[VIEWS])
-            columns = [arrays[key] for key in ("latents", "stills", "tracks", "visible")]
-            part = arrays["part"]
-        except DAMAGE as error:
-            raise InputError(f"latents {name} in {shard} cannot be read: {error}; remove it, make it again") from error
-        for latents, still, tracks, visible in zip(*columns, strict=True):
-            yield LatentClip(latents, still, TrackedPoints(tracks, visible, part))
+def run(job: Job) -> None:
+    """The stage `latents`: each process makes its share of the shards."""
+    settings = job.config.section("latents")
+    vae = load_vae(vae_folder(job.config)).to(job.processes.device)
+    share = (job.processes.process_index, job.processes.num_processes)
+    write_cache(RenderedClips(job.config.data.clips), vae, job.config.folder("latents"), settings, share, job.say)
+    job.processes.wait_for_everyone()

@@ -1,67 +1,83 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Assemble a model folder that the backend loads, from trained parts."""
+"""The stage `publish`: a model folder that the backend loads, from trained parts."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 
-import torch
-from diffusers import EulerDiscreteScheduler
+from diffusers import AutoencoderDC, EulerDiscreteScheduler
 
 from ..backend.autoencoder import Autoencoder
-from ..backend.errors import InputError
+from ..backend.errors import OutputError
 from ..backend.pipeline import PreviewPipeline
-from ..backend.registry import CARD, SUMS, ModelInfo, file_sums
-from .diffusion import Conditioned, DiffusionSettings, build_model
-from .vae import load_vae
+from ..backend.registry import CARD, MOTION, SUMS, ModelInfo, file_sums
+from .model_files import half, write_json
+from .networks import Conditioned, networks_of_run, read_about
+from .publish_motion import publish_motion
+from .settings import PublishSettings
+from .stages import STAGES, Job
+from .vae import load_vae, vae_folder
 
 
-def load_average(run: Path, settings: DiffusionSettings) -> Conditioned:
-    """The averaged weights of a training run.
+def run(job: Job) -> None:
+    """The stage `publish`; done by the first process."""
+    settings = job.config.section("publish")
+    source = job.config.folder(settings.source) if settings.source in STAGES else Path(settings.source)
+    out = settings.out or job.config.out / "model"
+    if job.processes.is_main_process:
+        if read_about(source).get("kind") == MOTION:
+            made = publish_motion(source, out, settings)
+        else:
+            made = publish_run(source, settings.vae or vae_folder(job.config), out, settings)
+        job.say(f"publish: {made}")
+    job.processes.wait_for_everyone()
 
-    Raises:
-        InputError: the run has none yet.
-    """
-    path = run / "ema.pt"
-    if not path.is_file():
-        raise InputError(f"there are no averaged weights in {run} ({path.name}); train first")
-    model = build_model(settings)
-    model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["ema"])
-    return model.eval()
 
-
-def publish_run(run: Path, vae: Path, out: Path, recipe: ModuleType) -> Path:
-    """Publish the averaged weights of a training run.
+def publish_run(run: Path, vae: Path, out: Path, settings: PublishSettings) -> Path:
+    """Publish averaged weights of a run.
 
     Args:
-        run: folder that `train_diffusion` wrote.
+        run: folder of a run of the stages `diffusion` or `distill`.
         vae: folder of the VAE its latents were made with.
         out: model folder.
-        recipe: module with the recipe, such as `training.tiny`.
+        settings: what the model is called, and how it is sampled.
+
+    Raises:
+        InputError, ModelError: the run or the VAE cannot be used.
+        OutputError: `out` cannot be written.
     """
-    trained = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    networks, about = networks_of_run(run, settings.ema)
     autoencoder = load_vae(vae)
+    # A distilled model is good for the noise levels it was distilled at.
+    sampling = {name: getattr(settings, name) for name in ("steps", "guidance", "sigma_min", "sigma_max")}
+    sampling |= about.get("sampling", {})
     info = ModelInfo(
-        name=recipe.NAME,
-        num_drags=recipe.SLOTS,
-        width=recipe.SIZE,
-        height=recipe.SIZE,
-        frames=recipe.FRAMES,
-        steps=recipe.STEPS,
-        guidance=(1.0, 1.0),
-        latent_target="residual",
-        target_scale=trained["residual_scale"],
-        sigma_min=recipe.SIGMA_RANGE[0],
-        sigma_max=recipe.SIGMA_RANGE[1],
-        latent_pixels=2 ** (len(recipe.VAE.block_out_channels) - 1),
-        keep_still_detail=True,
-        licence=recipe.LICENCE,
+        name=settings.name,
+        num_drags=networks.unet.config.num_drags,
+        width=settings.width,
+        height=settings.height,
+        frames=networks.unet.config.num_frames,
+        steps=sampling["steps"],
+        guidance=tuple(sampling["guidance"]),
+        latent_target=about["target"],
+        target_scale=about["target_scale"],
+        sigma_min=sampling["sigma_min"],
+        sigma_max=sampling["sigma_max"],
+        latent_pixels=_latent_pixels(autoencoder),
+        keep_still_detail=settings.keep_still_detail,
+        licence=settings.licence,
     )
-    return publish(load_average(run, recipe.DIFFUSION), autoencoder, info, out)
+    try:
+        return publish(networks, autoencoder, info, out)
+    except OSError as error:
+        raise OutputError(f"cannot write the model to {out}: {error.strerror or error}") from error
+
+
+def _latent_pixels(vae: Autoencoder) -> int:
+    kept = "encoder_block_out_channels" if isinstance(vae, AutoencoderDC) else "block_out_channels"
+    return 2 ** (len(vae.config[kept]) - 1)
 
 
 def publish(model: Conditioned, vae: Autoencoder, info: ModelInfo, out: Path) -> Path:
@@ -70,9 +86,9 @@ def publish(model: Conditioned, vae: Autoencoder, info: ModelInfo, out: Path) ->
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     # Copies in half precision; the caller's parts stay as they are.
-    _half(model.unet).save_pretrained(staging / "unet")
-    _half(vae).save_pretrained(staging / "vae")
-    _half(model.encoder).save_pretrained(staging / "image_encoder")
+    half(model.unet).save_pretrained(staging / "unet")
+    half(vae).save_pretrained(staging / "vae")
+    half(model.encoder).save_pretrained(staging / "image_encoder")
     EulerDiscreteScheduler(
         prediction_type="v_prediction",
         timestep_type="continuous",
@@ -81,8 +97,8 @@ def publish(model: Conditioned, vae: Autoencoder, info: ModelInfo, out: Path) ->
         sigma_max=info.sigma_max,
         timestep_spacing="leading",
     ).save_pretrained(staging / "scheduler")
-    _write_json(staging / CARD, asdict(info))
-    _write_json(
+    write_json(staging / CARD, asdict(info))
+    write_json(
         staging / "model_index.json",
         {
             "_class_name": "PreviewPipeline",
@@ -98,18 +114,3 @@ def publish(model: Conditioned, vae: Autoencoder, info: ModelInfo, out: Path) ->
     shutil.rmtree(out, ignore_errors=True)
     staging.rename(out)
     return out
-
-
-def _half(part: torch.nn.Module) -> torch.nn.Module:
-    if hasattr(part, "from_config"):
-        # Where this machine keeps its work is nobody's business.
-        config = {name: value for name, value in part.config.items() if name != "_name_or_path"}
-        twin = type(part).from_config(config)
-    else:
-        twin = type(part)(part.config)
-    twin.load_state_dict(part.state_dict())
-    return twin.half()
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

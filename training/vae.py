@@ -1,49 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of the small VAE: a diffusers `AutoencoderDC` on single frames."""
+"""The stage `vae`: a small diffusers `AutoencoderDC`, trained on single frames."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderDC
 from diffusers.models.autoencoders.autoencoder_dc import DCDownBlock2d, DCUpBlock2d, ResBlock
+from safetensors import SafetensorError
 from torch.nn import functional as F
 
-from ..backend.autoencoder import decode, encode
-from ..backend.errors import InputError
-from .dataset import RenderedClips, apply_view, random_view
+from ..backend.autoencoder import VAE_CLASSES, Autoencoder, decode, encode
+from ..backend.clips import decode_clip
+from ..backend.errors import InputError, ModelError
+from ..backend.registry import read_json
+from ..backend.shards import CLIPS
+from .config import BaseConfig
+from .dataset import apply_view, random_view
+from .grids import Strip
+from .loop import train
+from .settings import VaeSettings
+from .stages import Job
+from .stream import Arrays, Batch, Shards, Stream
 
-
-@dataclass(frozen=True)
-class VaeSettings:
-    """How the VAE is built and trained.
-
-    Attributes:
-        block_out_channels: channels of each level; each four times the one before, so that every
-            downsampling can pass all it gets on.
-        encoder_layers, decoder_layers: residual blocks of each level.
-        latent_channels: of the latents.
-        size: side of the frames in pixels.
-        steps, batch, learning_rate: of the training; a one-cycle schedule with that peak.
-        gradient_weight: of the loss on differences of neighbouring pixels.
-        seed: of everything random.
-    """
-
-    block_out_channels: tuple[int, ...] = (4, 16, 64, 256)
-    encoder_layers: tuple[int, ...] = (1, 1, 1, 1)
-    decoder_layers: tuple[int, ...] = (1, 2, 2, 1)
-    latent_channels: int = 4
-    size: int = 128
-    steps: int = 500
-    batch: int = 4
-    learning_rate: float = 1e-3
-    gradient_weight: float = 0.5
-    seed: int = 0
+ARCHITECTURE = {"block_out_channels", "encoder_layers", "decoder_layers", "latent_channels"}
 
 
 def build_vae(settings: VaeSettings) -> AutoencoderDC:
@@ -53,10 +38,10 @@ def build_vae(settings: VaeSettings) -> AutoencoderDC:
         latent_channels=settings.latent_channels,
         encoder_block_types="ResBlock",
         decoder_block_types="ResBlock",
-        encoder_block_out_channels=settings.block_out_channels,
-        decoder_block_out_channels=settings.block_out_channels,
-        encoder_layers_per_block=settings.encoder_layers,
-        decoder_layers_per_block=settings.decoder_layers,
+        encoder_block_out_channels=tuple(settings.block_out_channels),
+        decoder_block_out_channels=tuple(settings.block_out_channels),
+        encoder_layers_per_block=tuple(settings.encoder_layers),
+        decoder_layers_per_block=tuple(settings.decoder_layers),
         encoder_qkv_multiscales=((),) * levels,
         decoder_qkv_multiscales=((),) * levels,
         downsample_block_type="pixel_unshuffle",
@@ -72,15 +57,27 @@ def build_vae(settings: VaeSettings) -> AutoencoderDC:
     return vae
 
 
-def load_vae(folder: Path) -> AutoencoderDC:
-    """A VAE that `train_vae` saved.
+def vae_folder(config: BaseConfig) -> Path:
+    """Where the VAE of a configuration is: given, or trained by the stage `vae`."""
+    return config.section("latents").vae or config.folder("vae") / "model"
+
+
+def load_vae(folder: Path) -> Autoencoder:
+    """A VAE of any class that the backend knows.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none in `folder`.
+        ModelError: it is of another class, or damaged.
     """
-    if not (folder / AutoencoderDC.config_name).is_file():
-        raise InputError(f"there is no VAE in {folder}; make one with `puppet-master train vae`")
-    return AutoencoderDC.from_pretrained(folder, local_files_only=True).eval()
+    if not (folder / "config.json").is_file():
+        raise InputError(f"there is no VAE in {folder}; make one with the stage vae")
+    name = read_json(folder / "config.json").get("_class_name")
+    if name not in VAE_CLASSES:
+        raise ModelError(f"{folder / 'config.json'}: class {name!r} is not a VAE this program knows")
+    try:
+        return VAE_CLASSES[name].from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+        raise ModelError(f"the VAE in {folder} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
 
 
 # The decoder's last level gets a constant fourth channel beside which the colours are small: then its last
@@ -129,39 +126,6 @@ def _centre_tap(conv: torch.nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor)
     conv.bias.copy_(bias)
 
 
-class FrameSource:
-    """Random augmented frames of clips, drawn from a pool of clips that slowly turns over.
-
-    Args:
-        clips: to draw from.
-        size: side of the frames in pixels.
-        rng: source of chance.
-        pool: number of clips held.
-    """
-
-    def __init__(self, clips: RenderedClips, size: int, rng: np.random.Generator, pool: int = 48) -> None:
-        self.clips, self.size, self.rng = clips, size, rng
-        self.pool = [self._fresh() for _ in range(pool)]
-        self.drawn = 0
-
-    def _fresh(self) -> np.ndarray:
-        clip = self.clips.load(self.rng.integers(len(self.clips)))
-        frames, _ = apply_view(clip, random_view(clip, self.rng), self.size)
-        return frames
-
-    def draw(self) -> np.ndarray:
-        """One frame, float32 `[size, size, 3]` in [-1, 1]."""
-        self.drawn += 1
-        if self.drawn % 8 == 0:
-            self.pool[self.rng.integers(len(self.pool))] = self._fresh()
-        frames = self.pool[self.rng.integers(len(self.pool))]
-        return frames[self.rng.integers(len(frames))]
-
-    def batch(self, count: int) -> torch.Tensor:
-        """`count` frames, `[count, 3, size, size]`."""
-        return torch.from_numpy(np.stack([self.draw() for _ in range(count)])).permute(0, 3, 1, 2).contiguous()
-
-
 def reconstruction_loss(output: torch.Tensor, target: torch.Tensor, gradient_weight: float) -> torch.Tensor:
     """L1 plus squared error of colours, plus L1 of their differences along x and y, which keeps edges."""
     difference = output - target
@@ -170,50 +134,85 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor, gradient_wei
     return loss + gradient_weight * (dx + dy)
 
 
-def train_vae(
-    clips: RenderedClips, out: Path, settings: VaeSettings, log: Callable[[str], None] = print
-) -> AutoencoderDC:
-    """Train on single frames and save a diffusers model folder.
 
-    The saved scaling factor brings the latents of the training frames to unit standard deviation.
+class VaeStage:
+    """Trains the VAE on single frames; see `loop.Stage`."""
 
-    Args:
-        clips: to take the frames of.
-        out: where the VAE goes, once it is trained.
-        settings: of the training.
-        log: told every 25 steps how it goes.
+    name = "vae"
+    units = ()
+
+    def __init__(self, settings: VaeSettings, stream: Stream) -> None:
+        self.settings, self.stream = settings, stream
+        self.vae = build_vae(settings)
+        start_as_principal_components(self.vae, self.first_frames(64))
+        self.modules = {"vae": self.vae}
+        self.about = {"kind": "vae", "vae": settings.model_dump(include=ARCHITECTURE)}
+
+    def batches(self, rank: int, world: int, seen: int) -> Iterator[Batch]:
+        """`frames` `[B, F, 3, S, S]` of as many clips."""
+        size = self.settings.batch // (world * self.settings.accumulate)
+        return self.stream.batches(rank, world, seen, size)
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """See `reconstruction_loss`."""
+        frames = batch["frames"].flatten(0, 1)
+        output = decode(self.vae, encode(self.vae, frames)).float()
+        error = F.mse_loss(output.detach(), frames)
+        return reconstruction_loss(output, frames, self.settings.gradient_weight), {"squared_error": error}
+
+    def samples(self) -> list[Strip]:
+        """Frames above what is left of them."""
+        frames = self.first_frames(8).to(self.vae.device)
+        decoded = decode(self.vae, encode(self.vae, frames)).float()
+        nothing = np.zeros((0, len(frames), 2), dtype=np.float32)
+        return [Strip(_pixels(each), nothing) for each in (frames, decoded)]
+
+    def first_frames(self, count: int) -> torch.Tensor:
+        """The stream's first frames, `[count, 3, S, S]`."""
+        size = -(-count // self.settings.frames)
+        return next(replace(self.stream, workers=0).batches(0, 1, 0, size))["frames"].flatten(0, 1)[:count]
+
+
+def take_frames(settings: VaeSettings, where: str, members: Mapping[str, bytes], rng: np.random.Generator) -> Arrays:
+    """A training sample: random frames of a clip through a random view, float32 `[F, 3, S, S]` in [-1, 1]."""
+    clip = decode_clip(where, members)
+    view = random_view(clip, rng, settings.views)
+    chosen = rng.integers(len(clip.frames), size=settings.frames)
+    few = replace(clip, frames=clip.frames[chosen], tracks=clip.tracks[:, chosen], visible=clip.visible[:, chosen])
+    frames, _ = apply_view(few, replace(view, reverse=False, start=0, stride=1, frames=None), settings.size)
+    return {"frames": np.ascontiguousarray(frames.transpose(0, 3, 1, 2))}
+
+
+def run(job: Job) -> None:
+    """The stage `vae`: leaves `model`, a folder of diffusers, in its folder.
+
+    The saved scaling factor brings the latents of training frames to unit standard deviation.
     """
-    torch.manual_seed(settings.seed)
-    source = FrameSource(clips, settings.size, np.random.default_rng(settings.seed))
-    vae = build_vae(settings)
-    start_as_principal_components(vae, source.batch(64))
-    log(f"vae: {sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters, {asdict(settings)}")
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
-    )
-    began, recent = time.monotonic(), []
-    for step in range(1, settings.steps + 1):
-        frames = source.batch(settings.batch)
-        output = decode(vae, encode(vae, frames))
-        reconstruction_loss(output, frames, settings.gradient_weight).backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        schedule.step()
-        recent.append(F.mse_loss(output.detach(), frames).item())
-        if step % 25 == 0:
-            psnr = 10 * np.log10(4 / np.mean(recent))
-            pace = (time.monotonic() - began) / step
-            log(f"vae step {step}/{settings.steps} psnr {psnr:.2f} {pace:.3f} s/step")
-            recent.clear()
-    vae.register_to_config(scaling_factor=_scaling_factor(vae, source))
-    staging = out.with_name(f".{out.name}.partial")
-    vae.save_pretrained(staging)
-    staging.rename(out)
-    return vae
+    settings, data, folder = job.config.section("vae"), job.config.data, job.config.folder("vae")
+    if (folder / "model").is_dir():
+        job.say(f"vae: {folder / 'model'} is there")
+        return
+    torch.manual_seed(job.config.seed)
+    shards = Shards.find(data.clips, CLIPS)
+    make = partial(take_frames, settings)
+    stage = VaeStage(settings, Stream(shards, make, job.config.seed, data.lanes, data.buffer, data.workers))
+    averages = train(stage, settings, folder, job.processes, job.config.log, job.config.seed, job.say)
+    weights = averages.whole(settings.ema[0])
+    if job.processes.is_main_process:
+        _save(stage, weights, folder / "model")
+    job.processes.wait_for_everyone()
 
 
 @torch.no_grad()
-def _scaling_factor(vae: AutoencoderDC, source: FrameSource) -> float:
-    return float(1.0 / encode(vae, source.batch(32)).std())
+def _save(stage: VaeStage, weights: dict[str, torch.Tensor], out: Path) -> None:
+    vae = build_vae(stage.settings)
+    vae.load_state_dict({name.removeprefix("networks.vae."): value for name, value in weights.items()})
+    vae.register_to_config(scaling_factor=float(1.0 / encode(vae, stage.first_frames(32)).std()))
+    staging = out.with_name(f".{out.name}.partial")
+    vae.save_pretrained(staging)
+    staging.rename(out)
+
+
+def _pixels(frames: torch.Tensor) -> np.ndarray:
+    """`[N, 3, H, W]` in [-1, 1] as uint8 `[N, H, W, 3]`."""
+    return ((frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

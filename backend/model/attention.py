@@ -27,10 +27,13 @@ class Context:
     Attributes:
         tokens: `[B, N, T, D]`: the image token, then the drags' tokens, of each frame.
         mask: `[B, T] bool`, False where a token must not be attended; None when all are.
+        gate: `[1]`, how much the tokens beside the image's matter: 0 is as if they were not there, 1 as if there were
+            no gate; None for no gate.
     """
 
     tokens: torch.Tensor
     mask: torch.Tensor | None
+    gate: torch.Tensor | None = None
 
 
 class DragTransformer(TransformerSpatioTemporalModel):
@@ -74,7 +77,7 @@ def spatial_block(block: BasicTransformerBlock, x: torch.Tensor, context: Contex
     mask = None
     if context.mask is not None:
         mask = context.mask[:, None].expand(batch, frames, count).reshape(batch * frames, count)
-    x = x + cross_attention(block.attn2, block.norm2(x), tokens, mask)
+    x = x + cross_attention(block.attn2, block.norm2(x), tokens, mask, context.gate)
     return x + block.ff(block.norm3(x))
 
 
@@ -95,7 +98,7 @@ def temporal_block(block: TemporalBasicTransformerBlock, x: torch.Tensor, contex
     attended = attention(block.attn1, along_time, along_time, None)
     x = x + attended.reshape(batch, places, frames, channels).transpose(1, 2)
     flat = block.norm2(x).reshape(batch, frames * places, channels)
-    x = x + cross_attention(block.attn2, flat, context.tokens[:, 0], context.mask).reshape(x.shape)
+    x = x + cross_attention(block.attn2, flat, context.tokens[:, 0], context.mask, context.gate).reshape(x.shape)
     return x + block.ff(block.norm3(x))
 
 
@@ -108,12 +111,20 @@ def all_to_first(attn: Attention, x: torch.Tensor, batch: int, frames: int) -> t
 
 
 def cross_attention(
-    attn: Attention, x: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor | None
+    attn: Attention,
+    x: torch.Tensor,
+    tokens: torch.Tensor,
+    mask: torch.Tensor | None,
+    gate: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """`x [R, S, C]` attends to `tokens [R, T, D]`; a softmax over one token is that token."""
+    """`x [R, S, C]` attends to `tokens [R, T, D]`, the image's first; a softmax over one token is that token."""
     if tokens.shape[1] == 1 and mask is None:
         return attn.to_out[0](attn.to_v(tokens)).expand(x.shape)
-    return attention(attn, x, tokens, mask)
+    attended = attention(attn, x, tokens, mask)
+    if gate is None:
+        return attended
+    image_alone = attn.to_out[0](attn.to_v(tokens[:, :1]))
+    return image_alone + gate.to(attended.dtype) * (attended - image_alone)
 
 
 def attention(

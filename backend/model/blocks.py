@@ -37,16 +37,16 @@ class DragConditioning:
     no_image_only: torch.Tensor
     position: PositionEmbedding
 
-    def context(self, tokens: torch.Tensor | None = None) -> Context:
-        """The cross-attention's context: the image token, and the drag tokens `[B·N, K, D]` if given."""
+    def context(self, tokens: torch.Tensor | None = None, gate: torch.Tensor | None = None) -> Context:
+        """The cross-attention's context: the image token, and the drag tokens `[B·N, K, D]` if given, gated."""
         if tokens is None or tokens.shape[1] == 0:
             return Context(self.image_tokens, None)
         batch, frames, count = self.drags.shape[:3]
         joined = torch.cat([self.image_tokens, tokens.reshape(batch, frames, count, -1)], dim=2)
         if self.attend_unused:
-            return Context(joined, None)
+            return Context(joined, None, gate)
         image_is_used = torch.ones_like(self.valid[:, :1])
-        return Context(joined, torch.cat([image_is_used, self.valid], dim=1))
+        return Context(joined, torch.cat([image_is_used, self.valid], dim=1), gate)
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class LayerSizes:
     embedding_channels: tuple[int, ...]
     position_dim: int
     use_tokens: bool
+    gate_tokens: bool
 
 
 class DragLayers(nn.Module):
@@ -83,7 +84,9 @@ class DragLayers(nn.Module):
             self.drag_token_mlps = nn.ModuleList(
                 token_mlp(out_channels, sizes.position_dim, sizes.cross_attention_dim) for _ in in_channels
             )
-        self.use_tokens = sizes.use_tokens
+        self.use_tokens, self.gate_tokens = sizes.use_tokens, sizes.use_tokens and sizes.gate_tokens
+        if self.gate_tokens:
+            self.token_gates = nn.ParameterList(torch.zeros(1) for _ in in_channels)
         self.gradient_checkpointing = False
 
     def encode_drags(self, maps: torch.Tensor) -> list[torch.Tensor]:
@@ -111,7 +114,8 @@ class DragLayers(nn.Module):
                 conditioning.valid,
                 conditioning.position,
             )
-        return self._checkpointed(self.attentions[index], hidden, conditioning.context(tokens))
+        gate = self.token_gates[index] if self.gate_tokens else None
+        return self._checkpointed(self.attentions[index], hidden, conditioning.context(tokens, gate))
 
     def _checkpointed(self, module: nn.Module, *inputs: object) -> torch.Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():

@@ -47,6 +47,8 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
             channel a group the normalisation after the noise-level embedding would erase it.
         carry_bandwidths: Gaussian widths of the versions of the still, carried along by the drags, that join the
             input; none in the published model (see `drag_encoding.carried_still`).
+        drag_token_gate: weigh what the drags' tokens change by a factor per layer that is learned and starts at zero,
+            so that tokens can join a model that was trained without; not in the published model.
     """
 
     _supports_gradient_checkpointing = True
@@ -71,6 +73,7 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
         validity_per_frame: bool = False,
         norm_num_groups: int = 32,
         carry_bandwidths: tuple[float, ...] = (),
+        drag_token_gate: bool = False,
     ) -> None:
         super().__init__()
         if len(num_attention_heads) != len(block_out_channels):
@@ -96,6 +99,7 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
                 embedding_channels=tuple(drag_embedder_out_channels),
                 position_dim=pos_embed_dim,
                 use_tokens=drag_token_cross_attn,
+                gate_tokens=drag_token_gate,
             )
             for heads in num_attention_heads
         ]

@@ -15,6 +15,7 @@ from puppet_master.training.dataset import (
     draw_drags,
     random_view,
 )
+from puppet_master.training.settings import ViewSettings
 from rendered_clips import FRAMES, SIDE, a_clip, damage, write_dataset
 
 
@@ -38,12 +39,15 @@ def red_centre(frame):
         View(reverse=True),
         View(zoom=0.9, centre=(0.55, 0.45)),
         View(zoom=1.25, centre=(0.4, 0.5), flip=True, reverse=True),
+        View(start=1, stride=2, frames=2),
+        View(start=1, stride=2, frames=2, reverse=True, flip=True),
     ],
 )
 def test_points_stay_on_the_pixels_they_mark(view):
     frames, seen = apply_view(a_clip(), view, 96)
-    assert frames.shape == (FRAMES, 96, 96, 3)
-    for n in range(FRAMES):
+    count = view.frames or FRAMES
+    assert frames.shape == (count, 96, 96, 3) and seen.tracks.shape == (4, count, 2)
+    for n in range(count):
         assert red_centre(frames[n]) == pytest.approx(tuple(seen.tracks[0, n]), abs=0.012)
 
 
@@ -62,6 +66,17 @@ def test_random_views_keep_the_object_in_sight():
     for _ in range(20):
         frames, _ = apply_view(clip, random_view(clip, rng), 48)
         assert frames.std() > 0.05
+
+
+def test_views_of_fewer_frames_are_strided_at_random_within_the_clip():
+    clip, rng = a_clip(), np.random.default_rng(0)
+    views = [random_view(clip, rng, ViewSettings(frames=3)) for _ in range(40)]
+    shown = [tuple(sorted(view.order(FRAMES))) for view in views]
+    assert {len(frames) for frames in shown} == {3}
+    assert {frames[1] - frames[0] for frames in shown} == {1, 2}
+    assert min(frames[0] for frames in shown) == 0 and max(frames[-1] for frames in shown) == FRAMES - 1
+    with pytest.raises(InputError, match="has 6 frames, but views of 9 are asked for"):
+        random_view(clip, rng, ViewSettings(frames=9))
 
 
 def test_each_moving_part_gets_a_drag_that_starts_visible_and_follows_its_track():

@@ -10,11 +10,12 @@ from puppet_master.backend.autoencoder import encode
 from puppet_master.backend.errors import InputError, OutputError
 from puppet_master.training import latents
 from puppet_master.training.dataset import RenderedClips, apply_view, random_view
-from puppet_master.training.latents import ViewSettings, read_cache, write_cache
-from puppet_master.training.vae import VaeSettings, build_vae
+from puppet_master.training.latents import read_cache, write_cache
+from puppet_master.training.settings import LatentSettings, VaeSettings, ViewSettings
+from puppet_master.training.vae import build_vae
 from rendered_clips import FRAMES, a_clip, damage, write_dataset
 
-SETTINGS = ViewSettings(views=2, size=32, still_size=16, seed=5)
+SETTINGS = LatentSettings(count=2, size=32, still_size=16, seed=5)
 SHARDS = ["latents-000000.tar", "latents-000001.tar", "latents-000002.tar"]
 
 
@@ -42,7 +43,7 @@ def contents(folder):
 def test_each_view_of_each_clip_is_there_with_its_points(tmp_path, clips, vae):
     write(clips, vae, tmp_path / "out")
     assert sorted(contents(tmp_path / "out")) == ["cache.json", *SHARDS]
-    found = read_cache(tmp_path / "out")
+    found = list(read_cache(tmp_path / "out"))
     assert len(found) == 10
     rng = np.random.default_rng([5, *b"square-1"])
     for view in found[2:4]:
@@ -59,7 +60,7 @@ def test_each_view_of_each_clip_is_there_with_its_points(tmp_path, clips, vae):
 def test_clips_of_one_name_in_two_folders_are_both_kept(tmp_path, clips, vae):
     assert clips.names.count("square-0") == 2
     write(clips, vae, tmp_path / "out")
-    found = read_cache(tmp_path / "out")
+    found = list(read_cache(tmp_path / "out"))
     assert np.array_equal(found[0].latents, found[8].latents)
 
 
@@ -95,7 +96,7 @@ def test_a_cache_of_other_clips_views_or_vae_is_not_added_to(tmp_path, clips, va
     out = tmp_path / "out"
     write(clips, vae, out, share=(2, 3))
     with pytest.raises(InputError, match="made with other views; choose another"):
-        write(clips, vae, out, ViewSettings(views=1, size=32, still_size=16, seed=5))
+        write(clips, vae, out, SETTINGS.model_copy(update={"views": ViewSettings(white=1.0)}))
     with pytest.raises(InputError, match="made with other clips"):
         write(RenderedClips([tmp_path / "first"]), vae, out)
     with pytest.raises(InputError, match="made with other vae"):
@@ -107,14 +108,14 @@ def test_a_cache_of_other_clips_views_or_vae_is_not_added_to(tmp_path, clips, va
 
 def test_a_folder_without_latents_is_named(tmp_path):
     with pytest.raises(InputError, match=f"no latents .* in {tmp_path}; make some with"):
-        read_cache(tmp_path)
+        list(read_cache(tmp_path))
 
 
 def test_damaged_latents_are_named_with_their_clip_and_shard(tmp_path, clips, vae):
     write(clips, vae, tmp_path, share=(1, 3))
     damage(tmp_path / SHARDS[1], at=b"stills.npy")
     with pytest.raises(InputError, match=r"00000002-square-2 in .*latents-000001\.tar cannot be read") as caught:
-        read_cache(tmp_path)
+        list(read_cache(tmp_path))
     assert "\n" not in str(caught.value)
 
 

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from diffusers import AutoencoderDC
 from puppet_master.backend.autoencoder import decode, encode
-from puppet_master.training.dataset import RenderedClips
-from puppet_master.training.vae import VaeSettings, build_vae, start_as_principal_components, train_vae
+from puppet_master.backend.cli import main
+from puppet_master.backend.errors import InputError, ModelError
+from puppet_master.backend.shards import CLIPS
+from puppet_master.training.config import load_config
+from puppet_master.training.settings import VaeSettings
+from puppet_master.training.stream import Shards, Stream
+from puppet_master.training.vae import build_vae, load_vae, start_as_principal_components, take_frames
 from rendered_clips import write_dataset
 
 
@@ -41,10 +46,27 @@ def test_its_latents_have_unit_variance_each():
     assert encode(vae, frames).std(dim=(0, 2, 3)).tolist() == pytest.approx([1.0] * 4, rel=0.02)
 
 
-def test_training_saves_a_folder_that_loads_with_its_scale(tmp_path):
-    clips = RenderedClips([write_dataset(tmp_path / "clips", 3)])
-    settings = replace(VaeSettings(), size=32, steps=3, batch=2)
-    trained = train_vae(clips, tmp_path / "vae", settings, log=lambda line: None)
-    again = AutoencoderDC.from_pretrained(tmp_path / "vae")
-    assert again.config.scaling_factor == pytest.approx(trained.config.scaling_factor)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "vae"]
+def test_training_saves_a_folder_that_loads_with_its_scale(tmp_path, capsys):
+    clips = write_dataset(tmp_path / "clips", 3)
+    given = {"data.clips": f'["{clips}"]', "out": tmp_path / "out", "vae.clips": 8, "vae.frames": 1}
+    arguments = ["train", "debug", "--only", "vae", *(w for k, v in given.items() for w in ("--set", f"{k}={v}"))]
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+    assert "is there" in capsys.readouterr().err
+    vae = load_vae(tmp_path / "out" / "vae" / "model")
+    assert isinstance(vae, AutoencoderDC) and not any(p.requires_grad for p in vae.parameters())
+    # As many random frames as the scale was taken from: latents of about unit deviation.
+    settings = load_config("debug", [f'data.clips=["{clips}"]']).section("vae")
+    stream = Stream(Shards.find([clips], CLIPS), partial(take_frames, settings), 1, 1, 4)
+    frames = next(stream.batches(0, 1, 0, 16))["frames"].flatten(0, 1)
+    assert (encode(vae, frames) * vae.config.scaling_factor).std().item() == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_folder_without_a_vae_is_named(tmp_path):
+    with pytest.raises(InputError, match=f"there is no VAE in {tmp_path}; make one with"):
+        load_vae(tmp_path)
+    (tmp_path / "config.json").write_text('{"_class_name": "VQModel"}')
+    with pytest.raises(ModelError, match="class 'VQModel' is not a VAE this program knows"):
+        load_vae(tmp_path)
