@@ -23,7 +23,7 @@ from .checkpoint import RunFolder
 from .ema import Averages
 from .grids import Strip
 from .memory import need_of_memory
-from .parallel import gradient_norm, lead, parallel, share_loss
+from .parallel import bare, gradient_norm, parallel, share_loss
 from .schedule import learning_rate
 from .settings import LogSettings, TrainingSettings
 from .stats import Stats
@@ -123,9 +123,9 @@ def train(
     optimizer = torch.optim.AdamW(
         trained, lr=settings.lr, betas=tuple(settings.betas), weight_decay=settings.weight_decay
     )
-    averages = Averages(lead(model), settings.ema)
+    averages = Averages(bare(model), settings.ema)
     run = RunFolder(folder, stage.name, processes)
-    position = Position(**run.restore(lead(model), optimizer, averages, stage.about))
+    position = Position(**run.restore(bare(model), optimizer, averages, stage.about))
     if settings.compile:
         for network in stage.modules.values():
             network.compile()
@@ -185,7 +185,7 @@ def train(
             if last or due(settings.snapshot_every or settings.clips / 20, position.seen, batch_size):
                 run.save_snapshots(averages, position.seen)
             if last or stopping or due(settings.save_every, position.seen, batch_size):
-                run.save(lead(model), optimizer, averages, vars(position))
+                run.save(bare(model), optimizer, averages, vars(position))
             if stopping and not last:
                 raise Cancelled(f"{stage.name} was stopped after {position.seen} clips; the same command goes on")
     return averages

@@ -60,7 +60,7 @@ def parallel(model: nn.Module, stage: Stage, settings: TrainingSettings, process
     return DistributedDataParallel(model, device_ids=where, find_unused_parameters=True)
 
 
-def lead(model: nn.Module) -> nn.Module:
+def bare(model: nn.Module) -> nn.Module:
     """The model itself, without what copies it to other processes."""
     return model.module if isinstance(model, DistributedDataParallel) else model
 
