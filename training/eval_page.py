@@ -94,8 +94,9 @@ def group(report: dict[str, Any]) -> Groups:
     rows = report["models"][0]["per_clip"]
     gains = {i: row[RANKED_BY] - row[f"{RANKED_BY}_still"] for i, row in enumerate(rows) if row[RANKED_BY] is not None}
     ranked = sorted(gains, key=lambda index: (gains[index], index))
-    worst = ranked[:EXTREMES]
-    best = [index for index in reversed(ranked[-EXTREMES:]) if index not in worst]
+    extremes = min(EXTREMES, (len(ranked) + 1) // 2)
+    worst = ranked[:extremes]
+    best = [index for index in reversed(ranked[-extremes:]) if index not in worst]
     rest = [index for index in range(len(rows)) if index not in worst and index not in best]
     count = max(0, min(len(rest), MOST_FILMS - len(worst) - len(best)))
     spread = np.unique(np.linspace(0, len(rest) - 1, count).round().astype(int)) if count else []
@@ -169,7 +170,7 @@ def _lead(report: dict[str, Any]) -> Html:
     words += [f" {'gains' if gain >= 0 else 'loses'} ", element("b", f"{abs(gain):.2f} dB")]
     words.append(" of PSNR against the frozen still")
     if gap is not None:
-        words += [" and closes ", element("b", f"{gap:.0%}"), " of the motion gap"]
+        words += ["; motion gap closed: ", element("b", f"{gap:.0%}")]
     return element("p", words, ".", class_="lead")
 
 

@@ -81,7 +81,7 @@ def test_the_page_has_every_clip_every_model_and_the_baselines(page):
     labels = re.findall(r"<figcaption>(.*?)</figcaption>", page)
     assert labels[:6] == ["real", "frozen still", "tiny", "lazy", "difference, tiny", "difference, lazy"]
     assert page.count("<b>1.00</b>") >= 1 and "Checks" in page
-    assert "closes <b>100%</b> of the motion gap" in page
+    assert "motion gap closed: <b>100%</b>" in page
 
 
 def test_strips_hold_the_frames_in_order(page):
@@ -113,6 +113,7 @@ def test_the_worst_and_the_best_come_first_and_no_clip_twice():
 @pytest.mark.parametrize("count", [1, 2, EXTREMES, EXTREMES + 3])
 def test_few_clips_are_shown_once_each(count):
     groups = group(a_report(list(range(count))))
+    assert groups.worst[0] == 0 and (count == 1 or groups.best[0] == count - 1)
     assert sorted([*groups.worst, *groups.best, *groups.others]) == list(range(count))
 
 
