@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -55,11 +54,6 @@ class Candidate:
             except ValueError as error:
                 raise InputError(f"{text}: {key} cannot be {value!r}") from error
         return cls(text, model, settings)
-
-    @property
-    def slug(self) -> str:
-        """The label as part of a file name."""
-        return re.sub(r"[^\w.=-]+", "_", self.label).strip("_") or "model"
 
 
 def load_model(model: str, device: str) -> PreviewPipeline:

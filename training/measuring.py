@@ -59,7 +59,6 @@ class Measuring:
         clip: to measure against.
         track: finds points in frames.
         picture_distance: LPIPS, if wanted.
-        real: what `track` finds in the clip's own frames, if that is known already.
     """
 
     def __init__(
@@ -67,17 +66,14 @@ class Measuring:
         clip: RealClip,
         track: Track = TRACKERS[DEFAULT_TRACKER],
         picture_distance: PictureDistance | None = None,
-        real: Found | None = None,
     ) -> None:
         self.clip, self._track, self._picture_distance = clip, track, picture_distance
         self._watched = Watched.of(clip)
         self._moving = metrics.moving_mask(clip.frames)
-        if real is not None:
-            self.real = real
 
     @cached_property
     def real(self) -> Found:
-        """Where the tracker finds the watched points in the real frames."""
+        """Where the tracker finds the watched points in the real frames; may be set by whoever knows it already."""
         return self._watched.find(self.clip.frames, self._track)
 
     @property
@@ -97,13 +93,13 @@ class Measuring:
         distance = self._picture_distance
         return Measures(
             **asdict(self._watched.measure(found, self.real)),
-            psnr=metrics.psnr(made, real) or 0.0,
+            psnr=metrics.psnr(made, real),
             ssim=float(similarity.mean()),
             psnr_moving=metrics.psnr(made, real, self._moving),
             ssim_moving=metrics.masked_mean(similarity, self._moving),
             psnr_untouched=metrics.psnr(made, still, ~self._moving),
             drift_untouched=metrics.drift(made, clip.still, ~self._moving),
-            psnr_first=metrics.psnr(frames[:1], clip.frames[:1]) or 0.0,
+            psnr_first=metrics.psnr(frames[:1], clip.frames[:1]),
             background_changed=metrics.changed_share(made, clip.still, self._watched.background_mask),
             lpips=None if distance is None else distance(made, real),
         )

@@ -14,15 +14,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import skimage
 from numpy.typing import NDArray
 
+from ..backend.errors import InputError
 from .behaviour import behaviour_on_clip, summarise_behaviour
 from .candidates import Candidate, load_model
 from .clips import RealClip, read_clips
@@ -31,19 +29,17 @@ from .eval_progress import EvalProgress
 from .eval_sheet import write_sheet
 from .eval_store import Prediction, Store, code_digest, key_of, key_of_request
 from .evaluate import PipelineUnderTest
-from .measuring import ClipScores, Measures, Measuring
-from .motion import Found
+from .measured_clip import MeasuredClip, Rulers
+from .measuring import ClipScores
 from .perceptual import Lpips, VideoFeatures, frechet_distance
 from .summary import compare, summarise
-from .tracking import DEFAULT_TRACKER, TRACKERS
+from .tracking import DEFAULT_TRACKER
 from .whole_files import make_folder, write_whole
 
 SCHEMA = 2
 REPORT, PAGE, STORE = "report.json", "report.html", "made"  # in the folder of an evaluation
 # What of a preview's own record tells how the clips were made.
 MADE_BY = ("model", "model_hash", "seed", "steps", "guidance", "device", "versions")
-# The code that shapes measures; the rest of the room may change under a store.
-MEASURED_BY = ("clips.py", "measuring.py", "metrics.py", "motion.py", "perceptual.py", "tracking.py")
 
 
 @dataclass(frozen=True)
@@ -115,9 +111,15 @@ class Evaluation:
         Raises:
             InputError, ModelError, OutputError: as `evaluate_models`.
         """
+        labels = [candidate.label for candidate in order.candidates]
+        if twice := next((label for label in labels if labels.count(label) > 1), None):
+            raise InputError(f"the model {twice} is given twice; leave one out, or give them different settings")
         self.order = order
-        self.lpips = Lpips(order.lpips) if order.lpips else None
-        self.features = VideoFeatures(order.fvd) if order.fvd else None
+        self.rulers = Rulers(
+            DEFAULT_TRACKER,
+            Lpips(order.lpips) if order.lpips else None,
+            VideoFeatures(order.fvd) if order.fvd else None,
+        )
         self.digests = [clip.digest for clip in self._clips()]
         for folder in (order.out, order.sheets):
             if folder:
@@ -170,25 +172,12 @@ class Evaluation:
         return Entry(candidate, keys, made_by, cut, behaviour)
 
     def _check(self, key: str, clip: RealClip, under_test: PipelineUnderTest, store: Store) -> dict[str, Any]:
-        code = code_digest(*self._code, "behaviour.py")
-        track = TRACKERS[DEFAULT_TRACKER]
-
         def make() -> dict[str, Any]:
-            return asdict(behaviour_on_clip(under_test.pipeline, clip, under_test.settings, track))
+            return asdict(behaviour_on_clip(under_test.pipeline, clip, under_test.settings, self.rulers.track))
 
-        kept = key_of("behaviour", prediction=key, clip=clip.digest, code=code, tracker=DEFAULT_TRACKER)
+        code = code_digest("training", "behaviour.py")
+        kept = key_of("behaviour", prediction=key, clip=clip.digest, code=code, by=self.rulers.digest)
         return {"clip": clip.name, **store.values(kept, make)}
-
-    @property
-    def _code(self) -> tuple[str, ...]:
-        return ("training", *MEASURED_BY)
-
-    @cached_property
-    def _measured_by(self) -> str:
-        """A hash over all but the frames that shapes a measure."""
-        network = self.lpips.digest if self.lpips else ""
-        libraries = (np.__version__, cv2.__version__, skimage.__version__)
-        return key_of("by", code=code_digest(*self._code), libraries=libraries, tracker=DEFAULT_TRACKER, lpips=network)
 
     def _measure(
         self, entries: Sequence[Entry], store: Store, progress: EvalProgress
@@ -198,7 +187,7 @@ class Evaluation:
         seen: list[list[NDArray[np.float64]]] = [[] for _ in range(len(entries) + 2)]
         with progress.stage("measuring", len(self.digests)) as advance:
             for index, clip in enumerate(self._clips()):
-                measured = _MeasuredClip(self, clip, store)
+                measured = MeasuredClip(clip, store, self.rulers)
                 still, truth = measured.measures("still"), measured.measures("truth")
                 for entry, list_of in zip(entries, scores, strict=True):
                     own = measured.measures(entry.keys[index])
@@ -206,7 +195,7 @@ class Evaluation:
                 for list_of_features, key in zip(
                     seen, ("truth", "still", *(entry.keys[index] for entry in entries)), strict=True
                 ):
-                    if self.features:
+                    if self.rulers.video:
                         list_of_features.append(measured.features(key))
                 if self.order.sheets:
                     frames = [measured.frames(entry.keys[index]) for entry in entries]
@@ -217,7 +206,7 @@ class Evaluation:
         return scores, self._video_distances(seen)
 
     def _video_distances(self, seen: list[list[NDArray[np.float64]]]) -> list[tuple[float | None, float | None]]:
-        if not self.features:
+        if not self.rulers.video:
             return [(None, None)] * (len(seen) - 2)
         truth, still, *made = (np.array(features) for features in seen)
         frozen = frechet_distance(still, truth)
@@ -246,61 +235,8 @@ class Evaluation:
                 "clips": len(self.digests),
                 "sha256": hashlib.sha256("".join(self.digests).encode()).hexdigest(),
             },
-            "tracker": DEFAULT_TRACKER,
-            "lpips_network": self.lpips.digest if self.lpips else None,
-            "fvd_network": self.features.digest if self.features else None,
+            "tracker": self.rulers.tracker,
+            "lpips_network": self.rulers.lpips.digest if self.rulers.lpips else None,
+            "fvd_network": self.rulers.video.digest if self.rulers.video else None,
             "models": models,
         }
-
-
-class _MeasuredClip:
-    """A clip's measures, features and predictions, from the store or made now."""
-
-    def __init__(self, evaluation: Evaluation, clip: RealClip, store: Store) -> None:
-        self._evaluation, self._clip, self._store = evaluation, clip, store
-        self.worked = False
-
-    def measures(self, what: str) -> Measures:
-        """The measures of "still", "truth" or of the prediction of that key."""
-        return Measures(**self._store.values(self._key("measures", what), lambda: self._measure(what)))
-
-    def features(self, what: str) -> NDArray[np.float64]:
-        """What the video network sees in it."""
-        network = self._evaluation.features
-        assert network is not None
-        key = key_of("features", clip=self._clip.digest, what=what, network=network.digest)
-        return self._store.arrays(key, lambda: {"features": network(self.frames(what))})["features"]
-
-    def frames(self, what: str) -> NDArray[np.uint8]:
-        """The frames of "still", "truth" or of the prediction of that key."""
-        if what == "truth":
-            return self._clip.frames
-        return self._measuring.frozen if what == "still" else self._prediction(what).frames
-
-    def seconds(self, key: str) -> float:
-        """What making a prediction took."""
-        return self._prediction(key).seconds
-
-    def _prediction(self, key: str) -> Prediction:
-        prediction = self._store.prediction(key)
-        assert prediction is not None, f"{key} was kept a moment ago"
-        return prediction
-
-    def _measure(self, what: str) -> dict[str, Any]:
-        self.worked = True
-        return asdict(self._measuring.of(self.frames(what)))
-
-    @cached_property
-    def _measuring(self) -> Measuring:
-        return Measuring(self._clip, TRACKERS[DEFAULT_TRACKER], self._evaluation.lpips, self._real())
-
-    def _real(self) -> Found:
-        """What the tracker finds in the real frames, which every measure of flow needs."""
-
-        def find() -> dict[str, NDArray[np.float64]]:
-            return vars(Measuring(self._clip, TRACKERS[DEFAULT_TRACKER]).real)
-
-        return Found(**self._store.arrays(self._key("tracks", "truth"), find))
-
-    def _key(self, kind: str, what: str) -> str:
-        return key_of(kind, clip=self._clip.digest, what=what, by=self._evaluation._measured_by)

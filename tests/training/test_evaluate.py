@@ -136,6 +136,12 @@ def test_the_same_model_with_other_settings_is_another_candidate(tmp_path, clips
     assert [model["steps"] for model in report["models"]] == [3, 8]
 
 
+def test_a_model_given_twice_is_refused(tmp_path, clips, models):
+    write_clip(tmp_path, clips[0])
+    with pytest.raises(InputError, match="tiny is given twice"):
+        evaluate_models(EvaluationOrder(tmp_path, candidates("tiny", "lazy", "tiny")))
+
+
 def test_a_run_goes_on_where_it_was_stopped(tmp_path, clips, models):
     for clip in clips:
         write_clip(tmp_path, clip)
