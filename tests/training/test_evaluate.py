@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The evaluation as a whole: folders of clips and models in, one report out, and killed runs that go on."""
 
+import hashlib
 import io
 import json
 
 import numpy as np
 import pytest
+import torch
 from puppet_master.backend.cli import main
 from puppet_master.backend.errors import InputError, OutputError
 from puppet_master.backend.protocol import PreviewRequest
@@ -180,6 +182,34 @@ def test_nothing_of_another_model_clip_or_setting_is_taken_for_what_was_made(tmp
     report = evaluate_models(EvaluationOrder(tmp_path, candidates("tiny"), out=out))
     assert len(models["tiny"].requests) == 4
     assert report["motion_error_still"] == pytest.approx(6.0, abs=0.02)
+
+
+class Difference(torch.nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a - b).abs().mean(dim=(1, 2, 3))
+
+
+class Colours(torch.nn.Module):
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        return video.mean(dim=(3, 4)).flatten(1)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_networks_that_are_given_are_measured_with_and_named(tmp_path, clips, models):
+    for clip in clips:
+        write_clip(tmp_path, clip)
+    for name, network in (("lpips.pt", Difference()), ("fvd.pt", Colours())):
+        torch.jit.script(network).save(str(tmp_path / name))
+    networks = {"lpips": tmp_path / "lpips.pt", "fvd": tmp_path / "fvd.pt"}
+    plain = evaluate_models(EvaluationOrder(tmp_path, candidates("frozen"), out=tmp_path / "out"))
+    assert plain["lpips"] is plain["fvd"] is plain["lpips_network"] is None
+    report = evaluate_models(EvaluationOrder(tmp_path, candidates("frozen", "tiny"), out=tmp_path / "out", **networks))
+    assert len(models["frozen"].requests) == 2  # what was made for the first report serves this one
+    frozen, real = report["models"]
+    assert frozen["lpips"] == frozen["lpips_still"] > 0 and frozen["fvd"] == frozen["fvd_still"] > 0
+    assert real["lpips"] == 0.0 and real["fvd"] == pytest.approx(0.0, abs=1e-9)
+    assert report["lpips_network"] == hashlib.sha256(networks["lpips"].read_bytes()).hexdigest()
+    assert real["difference_to_still"]["lpips"]["mean"] < 0
 
 
 def test_clips_without_drags_and_without_motion_are_measured_as_far_as_they_can_be(tmp_path, models):
