@@ -94,7 +94,7 @@ class VideoFeatures:
     @torch.inference_mode()
     def __call__(self, frames: Frames) -> NDArray[np.float64]:
         """The features of frames `[N, H, W, 3]`, `[D]`."""
-        video = torch.from_numpy(np.array(frames)).float().permute(3, 0, 1, 2)[None]
+        video = torch.from_numpy(np.array(frames, order="C")).float().permute(3, 0, 1, 2)[None]
         try:
             if self._common:
                 features = self._network(video, rescale=True, resize=True, return_features=True)
@@ -121,7 +121,7 @@ def frechet_distance(features: NDArray[np.float64], real: NDArray[np.float64]) -
 
 
 def _picture(frame: Frames) -> torch.Tensor:
-    return torch.from_numpy(np.array(frame)).float().permute(2, 0, 1)[None] / 127.5 - 1
+    return torch.from_numpy(np.array(frame, order="C")).float().permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def _load_script(path: Path) -> torch.jit.ScriptModule:
