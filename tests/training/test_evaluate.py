@@ -206,7 +206,9 @@ def test_networks_that_are_given_are_measured_with_and_named(tmp_path, clips, mo
     report = evaluate_models(EvaluationOrder(tmp_path, candidates("frozen", "tiny"), out=tmp_path / "out", **networks))
     assert len(models["frozen"].requests) == 2  # what was made for the first report serves this one
     frozen, real = report["models"]
-    assert frozen["lpips"] == frozen["lpips_still"] > 0 and frozen["fvd"] == pytest.approx(frozen["fvd_still"], rel=0.01)
+    assert frozen["lpips"] == frozen["lpips_still"] > 0 and frozen["fvd"] == pytest.approx(
+        frozen["fvd_still"], rel=0.01
+    )
     assert real["lpips"] == 0.0 and real["fvd"] == pytest.approx(0.0, abs=1e-9)
     assert report["lpips_network"] == hashlib.sha256(networks["lpips"].read_bytes()).hexdigest()
     assert real["difference_to_still"]["lpips"]["mean"] < 0
