@@ -24,7 +24,7 @@ from .settings import MotionSettings
 from .stages import Job
 from .stream import Batch, Shards, Stream
 
-MOVES = 0.01  # of the side: how far a pixel must get to count as moving
+TORN = 0.02  # of the side: neighbouring pixels that truly part by more belong to different surfaces
 SOFT = 1e-6  # under the root of a distance, so that its slope stays finite at 0
 SAMPLES = 4
 
@@ -59,7 +59,7 @@ class MotionStage:
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Where pixels go, how far away they are, and which of them belong to a drag that moves."""
-        motion = self.field(batch["still"], batch["drags"], batch["mask"])
+        motion = self.field(batch["still"], batch["drags"], batch["mask"], batch["frames"])
         return motion_loss(motion, batch, self.settings)
 
     def samples(self) -> list[Strip]:
@@ -82,23 +82,48 @@ def motion_loss(
     """The loss, and what it is made of.
 
     Distances in shares of the side, averaged over the pixels that move, over those of the object that rest, and over
-    the background, each by itself: most pixels rest.
+    the background, each by itself: most pixels rest. Besides, how much more a moving surface bends than it should:
+    small errors that differ from pixel to pixel cost little distance, yet make a rigid part look like rubber.
     """
     truth = batch["displacement"]
     distance = ((motion.displacement - truth).pow(2).sum(2) + SOFT).sqrt().mean(1)
-    reach = truth.norm(dim=2).amax(1)
-    moves, thing = reach > MOVES, batch["object"]
+    moves, thing = batch["moves"], batch["object"]
     moving, resting, around = (_mean(distance, where) for where in (moves, thing & ~moves, ~thing))
+    bending = _bending(motion.displacement - truth, truth, thing, moves)
     depth = _mean((motion.depth - batch["depth"]).abs().mean(1), thing)
     belongs = F.binary_cross_entropy(motion.moving.float().clamp(1e-4, 1 - 1e-4), moves.float(), reduction="none")
     parts = (_mean(belongs, moves) + _mean(belongs, ~moves)).mean()
     placed = moving + settings.resting_weight * resting + settings.around_weight * around
+    placed = placed + settings.bending_weight * bending
     loss = 10 * placed.mean() + settings.depth_weight * depth.mean() + settings.parts_weight * parts
     figures = {
-        "moving": moving.mean(), "resting": resting.mean(), "around": around.mean(), "depth": depth.mean(),
-        "parts": parts, "reach": _mean(truth.norm(dim=2).mean(1), moves).mean(),
+        "moving": moving.mean(), "resting": resting.mean(), "around": around.mean(), "bending": bending.mean(),
+        "depth": depth.mean(), "parts": parts, "reach": _mean(truth.norm(dim=2).mean(1), moves).mean(),
     }  # fmt: skip
     return loss, {name: value.detach() for name, value in figures.items()}
+
+
+def _bending(
+    error: torch.Tensor, truth: torch.Tensor, thing: torch.Tensor, moves: torch.Tensor
+) -> torch.Tensor:
+    """How much the error `[B, M, 2, S, S]` of a displacement differs from a pixel of a moving surface to the next.
+
+    `[B]`, in shares of the side; pixels that are not of the same surface do not count.
+    """
+    total, pairs = 0.0, 0.0
+    for axis in (-2, -1):
+        (one, other), (goes, too) = _neighbours(thing, axis), _neighbours(moves, axis)
+        where = one & other & (goes | too) & (truth.diff(dim=axis).abs().amax((1, 2)) < TORN)
+        step = error.diff(dim=axis).abs().sum(2).mean(1)
+        total = total + (step * where).sum((1, 2))
+        pairs = pairs + where.sum((1, 2))
+    return total / pairs.clamp(min=1)
+
+
+def _neighbours(mask: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A mask without its last, and without its first, row or column."""
+    count = mask.shape[axis] - 1
+    return mask.narrow(axis, 0, count), mask.narrow(axis, 1, count)
 
 
 def _mean(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from .settings import MotionSettings
 from .stream import Arrays
 
 PATHS = "paths"
+MOVES = 0.01  # of the side: how far a pixel must get to count as moving
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ class PathSamples:
         """A sample through a view.
 
         Returns:
-            `still` `[3, S, S]` in [-1, 1]; `drags` `[K, N, 2]` and `mask` `[K]` bool; `displacement` `[N-1, 2, S, S]`
-            in shares of the side and `depth` `[N-1, S, S]` about the object's mean, 0 where nothing is; `object`
-            `[S, S]` bool. Without drags nothing is said to move.
+            `still` `[3, S, S]` in [-1, 1]; `drags` `[K, N, 2]` and `mask` `[K]` bool; `frames` `[M]`, those of which
+            the rest speaks; `displacement` `[M, 2, S, S]` in shares of the side and `depth` `[M, S, S]` about the
+            object's mean, 0 where nothing is; `object` and `moves` (in any frame), `[S, S]` bool. Without drags
+            nothing is said to move.
         """
         size, slots = self.settings.size, self.settings.slots
         still, _ = apply_view(first_frame(clip), view, size)
@@ -52,14 +54,25 @@ class PathSamples:
         drags, mask = self._drags(clip, points, slots, rng)
         displacement = np.where(there, displacement, 0.0) if mask.any() else np.zeros_like(displacement)
         middle = depth[:, there].mean() if there.any() else 0.0
+        moves = np.linalg.norm(displacement, axis=1).max(axis=0) > MOVES
+        frames = self._frames(len(displacement), rng)
+        displacement, depth = displacement[frames - 1], depth[frames - 1]
         return {
             "still": still[0].transpose(2, 0, 1),
             "drags": drags,
             "mask": mask,
+            "frames": frames,
             "displacement": displacement.astype(np.float32),
             "depth": np.where(there, depth - middle, 0.0).astype(np.float32),
             "object": there,
+            "moves": moves,
         }
+
+    def _frames(self, last: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """The frames to learn from, in order; the last one, where motion is largest, is always among them."""
+        count = min(self.settings.frames or last, last)
+        others = rng.permutation(last - 1)[: count - 1] + 1
+        return np.sort(np.append(others, last)).astype(np.int64)
 
     def _drags(
         self, clip: Clip, points: TrackedPoints, slots: int, rng: np.random.Generator

@@ -185,8 +185,11 @@ class MotionSettings(TrainingSettings):
         key_times: moments at which a drag's path is read.
         token_channels: width of a drag's token.
         embedding_channels: width in which pixels and drags are compared.
+        frames: of a clip that a sample learns from, the last among them; 0 for all. Few take about an eighth less time a
+            sample, and say nearly as much.
         drop_drags: share of samples without drags, in which nothing moves.
         resting_weight, around_weight: of the distance over pixels of the object that rest, and over the background.
+        bending_weight: of how much more a moving surface bends than it should, from pixel to pixel.
         depth_weight, parts_weight: of the depths, and of which pixels belong to a drag that moves.
         views: how the stills are seen.
     """
@@ -204,9 +207,11 @@ class MotionSettings(TrainingSettings):
     key_times: Count = 13
     token_channels: Count = 64
     embedding_channels: Count = 24
+    frames: Annotated[int, Field(ge=0)] = 4
     drop_drags: Share = 0.04
     resting_weight: Annotated[float, Field(ge=0)] = 0.6
     around_weight: Annotated[float, Field(ge=0)] = 0.3
+    bending_weight: Annotated[float, Field(ge=0)] = 3.0
     depth_weight: Annotated[float, Field(ge=0)] = 0.3
     parts_weight: Annotated[float, Field(ge=0)] = 0.15
     views: ViewSettings = ViewSettings(reverse=0.0, zoom=[1.0, 1.7], gain=0.25)

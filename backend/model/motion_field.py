@@ -85,14 +85,19 @@ class MotionField(ModelMixin, ConfigMixin):
         self.up = nn.ModuleList(up)
         self.head = _Head(before, token_channels, embedding_channels)
 
-    def forward(self, still: torch.Tensor, drags: torch.Tensor, mask: torch.Tensor) -> Motion:
+    def forward(
+        self, still: torch.Tensor, drags: torch.Tensor, mask: torch.Tensor, frames: torch.Tensor | None = None
+    ) -> Motion:
         """Predict motion.
 
         Args:
             still: `[B, 3, S, S]` in [-1, 1].
             drags: normalised places `[B, K, N, 2]`; slots that the mask leaves out may hold anything finite.
             mask: which slots are drags, bool `[B, K]`.
+            frames: those to predict, of 1 to N-1, `[B, M]`; the motion has M then. All of them where none are given.
         """
+        if frames is None:
+            frames = torch.arange(1, drags.shape[2], device=drags.device).expand(len(drags), -1)
         drags = torch.where(mask[..., None, None], drags, torch.zeros_like(drags))
         tokens, starts = self.drags(drags, mask), drags[:, :, 0]
         x = self.stem(torch.cat([F.pixel_unshuffle(still, 2), DragMaps.draw(drags, mask, still.shape[-1] // 2)], 1))
@@ -107,7 +112,7 @@ class MotionField(ModelMixin, ConfigMixin):
             if level:
                 x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = block(torch.cat([x, skipped.pop()], 1), tokens, starts, mask)
-        return self.head(x, tokens, drags, mask)
+        return self.head(x, tokens, drags, mask, frames)
 
 
 class DragTokens(nn.Module):
@@ -169,16 +174,19 @@ class _Head(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(embedding))
         self.nothing_bias = nn.Parameter(torch.ones(1))
 
-    def forward(self, x: torch.Tensor, tokens: torch.Tensor, drags: torch.Tensor, mask: torch.Tensor) -> Motion:
+    def forward(
+        self, x: torch.Tensor, tokens: torch.Tensor, drags: torch.Tensor, mask: torch.Tensor, frames: torch.Tensor
+    ) -> Motion:
         features = F.silu(self.norm(x))
         embedding, matrices, depth = F.pixel_shuffle(self.out(features), 2).split(self.split, dim=1)
         starts = drags[:, :, 0]
         known = [_sample(embedding, starts), _sample(features, starts), tokens]
         share = self._shares(embedding, self.key(torch.cat(known, dim=-1)), starts, mask)
-        moved = drags[:, :, 1:] - drags[:, :, :1]
-        time = torch.linspace(0, 1, drags.shape[2], device=x.device)[1:]
+        moved = drags - drags[:, :, :1]
+        asked = moved.gather(2, frames[:, None, :, None].expand(-1, moved.shape[1], -1, 2))
+        time = frames / (drags.shape[2] - 1)
         return Motion(
-            displacement=_turned(torch.einsum("bkhw,bknc->bnchw", share, moved), OUTPUT_SCALE * matrices, time),
+            displacement=_turned(torch.einsum("bkhw,bknc->bnchw", share, asked), OUTPUT_SCALE * matrices, time),
             depth=_depth_over_time(OUTPUT_SCALE * depth, time),
             moving=(share * (moved.norm(dim=-1).amax(-1) > PIN)[..., None, None]).sum(1),
         )
@@ -199,17 +207,17 @@ class _Head(nn.Module):
 
 
 def _turned(carried: torch.Tensor, matrices: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-    """`(I + R0 + t R1) · carried`: `[B, N-1, 2, H, W]` with `matrices` `[B, 8, H, W]` and `time` `[N-1]`."""
+    """`(I + R0 + t R1) · carried`: `[B, M, 2, H, W]` with `matrices` `[B, 8, H, W]` and `time` `[B, M]`."""
     batch, _, height, width = matrices.shape
     still, over_time = matrices.reshape(batch, 2, 1, 2, 2, height, width).unbind(1)
-    matrix = still + time.reshape(1, -1, 1, 1, 1, 1) * over_time
+    matrix = still + time[..., None, None, None, None] * over_time
     return carried + (matrix * carried[:, :, None]).sum(3)
 
 
 def _depth_over_time(terms: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-    """`z0 + t z1 + t (1 - t) z2`: `[B, N-1, H, W]` from `terms` `[B, 3, H, W]`."""
-    powers = torch.stack([torch.ones_like(time), time, time * (1 - time)])
-    return torch.einsum("jn,bjhw->bnhw", powers, terms)
+    """`z0 + t z1 + t (1 - t) z2`: `[B, M, H, W]` from `terms` `[B, 3, H, W]` and `time` `[B, M]`."""
+    powers = torch.stack([torch.ones_like(time), time, time * (1 - time)], dim=1)
+    return torch.einsum("bjn,bjhw->bnhw", powers, terms)
 
 
 def _at(drags: torch.Tensor, time: torch.Tensor) -> torch.Tensor:

@@ -44,7 +44,7 @@ def sliding_block(still_only: bool = True, paths: bool = True) -> Clip:
 
 
 def settings(**more) -> MotionSettings:
-    return MotionSettings(size=SIZE, slots=3, channels=[8, 16], **more)
+    return MotionSettings(**{"size": SIZE, "slots": 3, "channels": [8, 16], "frames": 0, **more})
 
 
 def test_a_sample_says_where_every_pixel_goes():
@@ -58,6 +58,22 @@ def test_a_sample_says_where_every_pixel_goes():
     assert nearer == pytest.approx(-1)
     drag = sample["drags"][sample["mask"]][0]
     assert drag[-1, 0] - drag[0, 0] == pytest.approx(STEP * (FRAMES - 1) / SIZE)
+
+
+def test_a_sample_of_few_frames_says_of_them_what_one_of_all_says():
+    clip, rng = sliding_block(), np.random.default_rng(3)
+    whole = PathSamples(settings(drop_drags=0.0)).sample(clip, View(), np.random.default_rng(0))
+    seen = set()
+    for _ in range(20):
+        few = PathSamples(settings(drop_drags=0.0, frames=2)).sample(clip, View(), rng)
+        first, last = few["frames"]
+        assert last == FRAMES - 1 and 0 < first < last
+        np.testing.assert_array_equal(few["displacement"], whole["displacement"][few["frames"] - 1])
+        np.testing.assert_array_equal(few["depth"], whole["depth"][few["frames"] - 1])
+        np.testing.assert_array_equal(few["moves"], whole["moves"])
+        seen.add(int(first))
+    assert seen == {1, 2, 3}
+    assert whole["frames"].tolist() == [1, 2, 3, 4] and whole["moves"].sum() == 8 * 8
 
 
 def test_views_move_paths_and_drags_alike():
@@ -100,6 +116,21 @@ def test_the_loss_is_made_of_distances_where_they_belong():
     assert figures["moving"] == pytest.approx(float(figures["reach"]), rel=0.02) and figures["resting"] < 0.002
     _, figures = motion_loss(Motion(truth, batch["depth"] + 0.5, 1 - moves.float()), batch, settings())
     assert figures["depth"] == pytest.approx(0.5) and figures["parts"] > 5
+
+
+def test_only_what_bends_a_moving_surface_counts_as_bending():
+    sample = PathSamples(settings(drop_drags=0.0)).sample(sliding_block(), View(), np.random.default_rng(0))
+    batch = {name: torch.from_numpy(np.asarray(values))[None] for name, values in sample.items()}
+    truth = batch["displacement"]
+    shifted, rippled, around = truth + 0.1, truth.clone(), truth.clone()
+    rippled[..., ::2] += 0.01  # every other column a hundredth further: that much between all neighbours in a row
+    around[:, :, :, ~batch["object"][0]] += 0.5
+    bending = [
+        float(motion_loss(Motion(moved, batch["depth"], batch["object"].float()), batch, settings())[1]["bending"])
+        for moved in (truth, shifted, rippled, around)
+    ]
+    assert bending[0] == 0 and bending[1] == pytest.approx(0, abs=1e-6) and bending[3] == 0
+    assert 0.008 < bending[2] < 0.012  # two axes a pixel, of which the columns alone change: half the pairs
 
 
 def write_clips(folder, count=6, **more):

@@ -70,6 +70,18 @@ def test_a_clip_in_more_frames_is_the_same_motion_looked_at_more_often(field):
     torch.testing.assert_close(few.displacement, many.displacement[:, 1::2], atol=1e-5, rtol=1e-4)
 
 
+def test_some_frames_are_predicted_as_among_all(field):
+    drags = torch.cat([straight(((0.2, 0.2), (0.6, 0.3))), straight(((0.7, 0.7), (0.7, 0.2)))])
+    still, mask = a_still().expand(2, -1, -1, -1), torch.ones(2, 1, dtype=torch.bool)
+    frames = torch.tensor([[1, 5], [2, 4]])
+    with torch.no_grad():
+        few, all_of_them = field(still, drags, mask, frames), field(still, drags, mask)
+    for index, chosen in enumerate(frames):
+        torch.testing.assert_close(few.displacement[index], all_of_them.displacement[index, chosen - 1])
+        torch.testing.assert_close(few.depth[index], all_of_them.depth[index, chosen - 1])
+    torch.testing.assert_close(few.moving, all_of_them.moving)
+
+
 def test_a_drag_that_waits_waits(field):
     drags = straight(((0.2, 0.2), (0.6, 0.3)))
     drags[:, :, :4] = drags[:, :, :1]
