@@ -14,6 +14,7 @@ CUTS = 2  # pieces along each side of a pixel
 STEEPNESS = 60.0  # how steeply weights fall with depth, in asset sizes: half a hundredth of it halves and more
 TEAR = 0.4  # pixels that a piece's displacement may differ from its pixel's
 COVERED = 0.3  # of a pixel's pieces must arrive for it to count as covered
+CRACK = 0.6  # share of the 3 x 3 pixels about a hole that must be covered for it to be a crack in one surface
 FARNESS = 20.0  # how steeply the say of what lies around a hole falls towards the camera, in asset sizes
 COARSER = 1e-3  # the say of a coarser level beside what is known near by
 COARSEST = 4  # pixels a side at which holes are filled from everything
@@ -71,12 +72,15 @@ def _cut(displacement: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
 def fill(image: torch.Tensor, covered: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
     """Fill what is not covered from around it, coarse to fine, from what is farther rather than from what is nearer.
 
+    Cracks, which a surface gets where it is stretched, are closed first, from all sides alike: nothing behind them
+    shows.
+
     Args:
         image: `[N, C, H, W]`.
         covered: `[N, 1, H, W]`, 0 to 1.
         depth: of what the image shows, `[N, 1, H, W]`.
     """
-    known = covered > COVERED
+    image, known, depth = _close_cracks(image, covered > COVERED, depth)
     behind = depth.masked_fill(~known, -torch.inf).amax((-2, -1), keepdim=True).clamp(min=torch.finfo(depth.dtype).min)
     weight = torch.exp(FARNESS * (depth - behind)).clamp(1e-9, 1) * known
     levels = [torch.cat([image * weight, weight], dim=1)]
@@ -87,3 +91,20 @@ def fill(image: torch.Tensor, covered: torch.Tensor, depth: torch.Tensor) -> tor
         total = level + COARSER * F.interpolate(total, size=level.shape[-2:], mode="bilinear", align_corners=False)
     around = total[:, :-1] / total[:, -1:].clamp(min=1e-30)
     return torch.where(known, image, around)
+
+
+def _close_cracks(
+    image: torch.Tensor, known: torch.Tensor, depth: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Give single pixels and lines that nothing arrives at the mean of their neighbours.
+
+    Sides and corners of larger holes stay as they are.
+
+    Returns:
+        image, known and depth with those pixels.
+    """
+    share = F.avg_pool2d(known.to(image.dtype), 3, stride=1, padding=1, count_include_pad=False)
+    crack = ~known & (share > CRACK)
+    about = torch.cat([image, depth], dim=1) * known
+    mean = F.avg_pool2d(about, 3, stride=1, padding=1, count_include_pad=False) / share.clamp(min=1e-6)
+    return torch.where(crack, mean[:, :-1], image), known | crack, torch.where(crack, mean[:, -1:], depth)

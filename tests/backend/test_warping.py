@@ -73,6 +73,25 @@ def test_holes_are_filled_from_what_is_farther():
     assert (filled[..., 14:18] - 0.8).abs().max() < 0.05
 
 
+def test_cracks_in_a_surface_are_closed_from_it_and_not_from_what_lies_far_behind():
+    image, depth = torch.full((1, 3, 32, 32), 0.9), torch.full((1, 1, 32, 32), 4.0)
+    image[..., 8:24, 8:24], depth[..., 8:24, 8:24] = 0.2, 0.0
+    cracked = torch.ones(1, 1, 32, 32)
+    cracked[..., 12, 9:23] = 0  # a line
+    cracked[..., 18:21:2, 10:22:3] = 0  # single pixels
+    closed = fill(torch.where(cracked > 0, image, torch.zeros(())), cracked, depth)
+    torch.testing.assert_close(closed, image)
+
+
+def test_the_border_of_a_hole_is_no_crack():
+    image, depth = torch.full((1, 3, 32, 32), 0.9), torch.full((1, 1, 32, 32), 4.0)
+    image[..., 16:], depth[..., 16:] = 0.2, 0.0
+    covered = torch.ones(1, 1, 32, 32)
+    covered[..., 4:28, 10:16] = 0  # what was in front has gone to the right
+    filled = fill(torch.where(covered > 0, image, torch.zeros(())), covered, depth)
+    assert (filled[..., 4:28, 10:16] - 0.9).abs().max() < 0.05
+
+
 def test_the_depth_of_what_arrives_comes_along():
     depth = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(3))
     _, _, arrived = splat(still(), torch.zeros(1, 2, 16, 16), depth)
