@@ -185,8 +185,7 @@ class MotionSettings(TrainingSettings):
         key_times: moments at which a drag's path is read.
         token_channels: width of a drag's token.
         embedding_channels: width in which pixels and drags are compared.
-        frames: of a clip that a sample learns from, the last among them; 0 for all. Few take about an eighth less time a
-            sample, and say nearly as much.
+        frames: of a clip that a sample learns from, the last among them; 0 for all. Few take an eighth less time.
         drop_drags: share of samples without drags, in which nothing moves.
         resting_weight, around_weight: of the distance over pixels of the object that rest, and over the background.
         bending_weight: of how much more a moving surface bends than it should, from pixel to pixel.
