@@ -137,6 +137,6 @@ def until():
 def embedded_model(repository):
     """The folder of the embedded model; tests that need it are skipped where it has not been published."""
     folder = repository / "backend" / "models" / "tiny"
-    if not (folder / "model_index.json").is_file():
+    if not (folder / "puppet_master.json").is_file():
         pytest.skip("the embedded model is not in backend/models/tiny")
     return folder

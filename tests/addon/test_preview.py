@@ -63,8 +63,8 @@ def test_the_window_gets_the_preview_by_and_by(ready, until):
     check_result(ready)
 
 
-def test_a_backend_killed_in_mid_job_fails_it_with_the_reason(ready, until):
-    ready.puppet_master.steps = 1000
+def test_a_backend_killed_in_mid_job_fails_it_with_the_reason(ready, until, model_folder):
+    ready.puppet_master.model, ready.puppet_master.steps = str(model_folder), 1000  # of a model that takes steps
     job = operators.new_job(ready)
     jobs.start(job)
     until(lambda: jobs.tick() and job.progress > 0, MADE_S)

@@ -31,9 +31,10 @@ def load(tmp_path, clips):
 
 
 def test_the_presets_are_whole(tmp_path, clips):
-    assert preset_names() == ["debug", "svd", "tiny"]
+    assert preset_names() == ["debug", "svd", "tiny", "video"]
     given = [f'data.clips=["{clips}"]']
-    assert load_config("tiny", given).section("diffusion").log_sigma == [4.0, 0.4]
+    assert load_config("tiny", given).section("publish").source == "motion"
+    assert load_config("video", given).section("diffusion").log_sigma == [4.0, 0.4]
     assert load_config("debug", given).section("publish").source == "distill"
     (tmp_path / "svd" / "unet").mkdir(parents=True)
     for name in ("config.json", "unet/config.json"):
