@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from puppet_master.backend.errors import InputError, OutputError
 from puppet_master.backend.shards import index_tar
@@ -60,11 +61,6 @@ def wait_for(process: subprocess.Popen, kind: str, count: int) -> None:
         if not count:
             return
     pytest.fail(f"the run ended early: {process.stderr.read()}")
-
-
-def workers_of(process: subprocess.Popen) -> list[int]:
-    threads = Path(f"/proc/{process.pid}/task").iterdir()
-    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
 
 
 def check_same(out: Path, whole: Path) -> None:
@@ -128,8 +124,8 @@ def test_killed_workers_cost_nothing(library, whole, tmp_path):
     process = start(toy_order(tmp_path / "out", library, workers=2), tmp_path)
     wait_for(process, "asset", 2)
     # Each of the first two, not one that took over: an asset whose worker ends twice is given up, as it should be.
-    for worker in workers_of(process):
-        os.kill(worker, signal.SIGKILL)
+    for worker in psutil.Process(process.pid).children():
+        worker.kill()
         wait_for(process, "asset", 2)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 3, errors
