@@ -10,7 +10,9 @@ import numpy as np
 
 from .rigs import Part, Rig
 
-MIN_SHARE = 0.35  # of a joint's range that a moving joint travels at least
+MIN_SHARE = 0.15  # of a joint's range that a moving joint travels at least
+FAR_SHARE = 0.5  # from here on it travels far
+FAR_CHANCE = 0.55
 SMOOTH_CHANCE = 0.2
 CLOSED_CHANCE = 0.6
 MOVING_WEIGHTS = (0.74, 0.18, 0.08)
@@ -75,7 +77,8 @@ def _resting_state(part: Part, rng: np.random.Generator) -> float:
 
 def _choose_move(part: Part, rng: np.random.Generator, smooth: bool) -> Move:
     low, high = part.joint.limits
-    travel = rng.uniform(MIN_SHARE, 1.0) * (high - low)
+    share = rng.uniform(FAR_SHARE, 1.0) if rng.random() < FAR_CHANCE else rng.uniform(MIN_SHARE, FAR_SHARE)
+    travel = share * (high - low)
     # A third of the moves begin or end at the lower limit: fully closed.
     first = low if rng.random() < 0.35 else float(rng.uniform(low, high - travel))
     states = [float(first), float(first + travel)]

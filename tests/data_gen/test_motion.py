@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from puppet_master.data_gen.motion import MIN_SHARE, apply_moves, choose_moves, moved_groups
+from puppet_master.data_gen.motion import FAR_SHARE, MIN_SHARE, apply_moves, choose_moves, moved_groups
 from puppet_master.data_gen.rigs import BUILDERS, build_rig
 from puppet_master.data_gen.scene import empty_scene
 
@@ -20,6 +20,17 @@ def test_moves_stay_within_limits_and_travel_far_enough(kind):
             low, high = move.part.joint.limits
             assert low <= min(move.start, move.end) and max(move.start, move.end) <= high + 1e-9
             assert abs(move.end - move.start) >= MIN_SHARE * (high - low) - 1e-9
+
+
+def test_about_half_of_the_joints_travel_far_and_they_begin_anywhere():
+    rig = build_rig("bucket", np.random.default_rng(0))
+    low, high = rig.joints[0].joint.limits
+    moves = [choose_moves(rig, np.random.default_rng(seed))[0] for seed in range(200)]
+    shares = np.array([abs(move.end - move.start) / (high - low) for move in moves])
+    assert 0.4 < (shares >= FAR_SHARE).mean() < 0.7
+    assert shares.min() < 0.25 and shares.max() > 0.9
+    starts = np.array([move.start for move in moves]) / high
+    assert (np.histogram(starts, 4, (-1, 1))[0] > 15).all()
 
 
 def test_both_directions_occur():

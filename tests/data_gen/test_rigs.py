@@ -142,3 +142,19 @@ def test_states_and_frames_must_pair_up(finish):
     rig = drawer_rig(finish)
     with pytest.raises(ValueError, match="3 states for 2 frames"):
         rig.animate(rig.parts[1], (0, 1, 2), (1, 2))
+
+
+def test_a_buckets_handle_swings_from_one_side_to_the_other_outside_the_body():
+    for seed in range(6):
+        empty_scene()
+        rig = build_rig("bucket", np.random.default_rng(seed))
+        body, handle = rig.parts
+        low, high = handle.joint.limits
+        assert low == -high and 1.7 < high < 2.2
+        top = world(handle)[:, 2].max()
+        for state in (low, high):
+            rig.pose(handle, state)
+            points = world(handle)
+            middle = points[np.argmax(np.abs(points[:, 1]))]
+            assert np.abs(middle[1]) > np.abs(world(body)[:, 1]).max() * 0.9
+            assert middle[2] < handle.joint.origin[2] < top
