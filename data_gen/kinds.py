@@ -27,6 +27,10 @@ WEIGHTS = {
     "robot_arm": 1.0,
     "lamp": 1.0,
     "scissors": 0.5,
+    "fan": 1.5,
+    "fish": 1.5,
+    "quadruped": 2.0,
+    "humanoid": 2.0,
 }
 
 SEED_STRIDE = 1_000_000  # clips a seed has to itself

@@ -15,6 +15,9 @@ FAR_SHARE = 0.5  # from here on it travels far
 FAR_CHANCE = 0.55
 SMOOTH_CHANCE = 0.2
 CLOSED_CHANCE = 0.6
+CALM_CHANCE = 0.35  # that joints which go either way all rest near their middle
+CALM_SHARE = 0.25  # of their range that they then keep within
+CHAIN_CHANCE = 0.7  # that a chain bends as a whole when one of its joints is chosen
 MOVING_WEIGHTS = (0.74, 0.18, 0.08)
 
 
@@ -41,13 +44,15 @@ def choose_moves(rig: Rig, rng: np.random.Generator) -> list[Move]:
     joints = rig.joints
     count = min(len(joints), 1 + int(rng.choice(len(MOVING_WEIGHTS), p=MOVING_WEIGHTS)))
     chosen = [joints[index] for index in rng.choice(len(joints), size=count, replace=False)]
+    calm = bool(rng.random() < CALM_CHANCE)
     for part in joints:
-        rig.pose(part, 0.0 if part in rig.gates else _resting_state(part, rng))
+        rig.pose(part, 0.0 if part in rig.gates else _resting_state(part, rng, calm))
     opened = {rig.gates[part] for part in chosen if part in rig.gates}
     for door in opened:
         rig.pose(door, door.joint.limits[1])
     smooth = bool(rng.random() < SMOOTH_CHANCE)
-    return [_choose_move(part, rng, smooth) for part in chosen if part not in opened]
+    moves = [_choose_move(part, rng, smooth) for part in chosen if part not in opened]
+    return moves + _followers(rig, moves, rng)
 
 
 def apply_moves(rig: Rig, moves: list[Move], frames: int) -> None:
@@ -68,11 +73,34 @@ def moved_groups(rig: Rig, moves: list[Move]) -> list[list[int]]:
     return groups
 
 
-def _resting_state(part: Part, rng: np.random.Generator) -> float:
+def _followers(rig: Rig, moves: list[Move], rng: np.random.Generator) -> list[Move]:
+    """Moves of the other joints of a chain that go about the same share of their ranges as the one chosen."""
+    found: list[Move] = []
+    for move in moves:
+        chain = next((chain for chain in rig.chains if move.part in chain), [])
+        taken = {other.part for other in moves + found}
+        if not chain or rng.random() > CHAIN_CHANCE:
+            continue
+        shares = _share(move.part, move.start), _share(move.part, move.end)
+        for part in chain:
+            low, high = part.joint.limits
+            start, end = (float(low + share * rng.uniform(0.85, 1.0) * (high - low)) for share in shares)
+            if part not in taken:
+                found.append(Move(part, start, end, move.smooth))
+    return found
+
+
+def _share(part: Part, state: float) -> float:
+    """Where in a joint's range a state lies, 0 to 1."""
+    low, high = part.joint.limits
+    return (state - low) / (high - low)
+
+
+def _resting_state(part: Part, rng: np.random.Generator, calm: bool) -> float:
     low, high = part.joint.limits
     if low == 0.0 and rng.random() < CLOSED_CHANCE:
         return 0.0
-    return float(rng.uniform(low, high))
+    return float(rng.uniform(low, high)) * (CALM_SHARE if calm and low < 0.0 else 1.0)
 
 
 def _choose_move(part: Part, rng: np.random.Generator, smooth: bool) -> Move:

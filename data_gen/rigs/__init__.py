@@ -12,7 +12,24 @@ import numpy as np
 
 from ...backend.errors import InputError
 from . import bin as waste_bin
-from . import box, bucket, cabinet, fridge, lamp, laptop, oven, robot_arm, safe, scissors, table, toilet
+from . import (
+    box,
+    bucket,
+    cabinet,
+    fan,
+    fish,
+    fridge,
+    humanoid,
+    lamp,
+    laptop,
+    oven,
+    quadruped,
+    robot_arm,
+    safe,
+    scissors,
+    table,
+    toilet,
+)
 from .rig import Joint, Part, Rig, View
 
 BUILDERS: dict[str, Callable[[np.random.Generator], Rig]] = {
@@ -29,6 +46,10 @@ BUILDERS: dict[str, Callable[[np.random.Generator], Rig]] = {
     "lamp": lamp.build,
     "scissors": scissors.build,
     "bin": waste_bin.build,
+    "fan": fan.build,
+    "fish": fish.build,
+    "quadruped": quadruped.build,
+    "humanoid": humanoid.build,
 }
 
 

@@ -97,3 +97,12 @@ def metal(rng: np.random.Generator, name: str) -> Finish:
 def any_body(rng: np.random.Generator, name: str, wood: float = 0.6) -> Finish:
     """A body's finish: wooden with the given probability, else painted."""
     return wooden(rng, name) if rng.random() < wood else painted(rng, name)
+
+
+def coat(rng: np.random.Generator, name: str, color: Color | None = None) -> Finish:
+    """Fur, scales, skin or cloth: plain or speckled mostly, else spots, stripes or checks, finely or coarsely."""
+    patterns = ["plain", "plain", "particle_board", "particle_board", "stone", "dots", "stripes", "wood", "checks"]
+    pattern = str(rng.choice(patterns))
+    earthy = textures.hsv(rng.uniform(0.0, 0.13), rng.uniform(0.1, 0.8), rng.uniform(0.25, 0.95))
+    chosen = color or (earthy if rng.random() < 0.5 else textures.paint_color(rng))
+    return surface(rng, name, pattern, chosen, float(rng.uniform(0.15, 0.6)))

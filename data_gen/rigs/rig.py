@@ -79,12 +79,14 @@ class Rig:
         view: from where it is worth looking at.
         parts: the body first.
         gates: for parts shut in behind a door or under a lid: that part. They move only while it stands open.
+        chains: joints that mostly bend together, as a spine's do.
     """
 
     kind: str
     view: View = field(default_factory=View)
     parts: list[Part] = field(default_factory=list)
     gates: dict[Part, Part] = field(default_factory=dict)
+    chains: list[list[Part]] = field(default_factory=list)
 
     @property
     def joints(self) -> list[Part]:

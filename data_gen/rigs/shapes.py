@@ -143,6 +143,66 @@ class Shape:
             self._cap(starts[-1], segments, finish)
         return self
 
+    def loft(self, start: ArrayLike, end: ArrayLike, profile: ArrayLike, finish: Finish, segments: int = 12) -> Shape:
+        """A closed body about a line, of ellipses across it.
+
+        Args:
+            start, end: the line.
+            profile: `[n, 3]` of (distance from `start` along the line, half-extents along `perpendicular`'s side and
+                up), the distances rising.
+            finish: of all of it.
+            segments: corners of an ellipse; 4 give a square with its sides along side and up.
+        """
+        start, along = np.asarray(start, float), np.asarray(end, float) - start
+        along /= np.linalg.norm(along)
+        side, up = perpendicular(along)
+        angle = (np.arange(segments) + 0.5) * (2 * np.pi / segments)
+        grown = 1 / np.cos(np.pi / segments) if segments == 4 else 1.0
+        starts = []
+        for distance, wide, high in np.asarray(profile, float):
+            across = np.cos(angle)[:, None] * side * max(wide, THINNEST) * grown
+            rest = np.sin(angle)[:, None] * up * max(high, THINNEST) * grown
+            starts.append(self.add_points(start + along * distance + across + rest))
+        for before, after in pairwise(starts):
+            self._wall(before, after, segments, finish)
+        self._cap(starts[0], segments, finish, facing_back=True)
+        self._cap(starts[-1], segments, finish)
+        return self
+
+    def capsule(
+        self,
+        start: ArrayLike,
+        end: ArrayLike,
+        radius: float,
+        finish: Finish,
+        end_radius: float | None = None,
+        segments: int = 12,
+        flat: float = 1.0,
+    ) -> Shape:
+        """A cone frustum between two centres with round ends, which reach beyond the centres by the radii.
+
+        Args:
+            start, end: the centres of the round ends.
+            radius: at the start, in scene units.
+            finish: of all of it.
+            end_radius: at the end; the start's if None.
+            segments: corners around; 4 give a rounded square bar.
+            flat: factor of the extent along `perpendicular`'s up.
+        """
+        last = radius if end_radius is None else end_radius
+        length = float(np.linalg.norm(np.asarray(end, float) - np.asarray(start, float)))
+        turn = np.linspace(0, np.pi / 2, 5)
+        head = [(-radius * np.cos(a), radius * np.sin(a)) for a in turn]
+        tail = [(length + last * np.sin(a), last * np.cos(a)) for a in turn]
+        profile = [(distance, r, r * flat) for distance, r in head + tail]
+        return self.loft(start, end, profile, finish, segments)
+
+    def ellipsoid(self, centre: ArrayLike, radii: ArrayLike, finish: Finish, segments: int = 16) -> Shape:
+        """An ellipsoid with half-extents along x, y and z."""
+        turn = np.linspace(-np.pi / 2, np.pi / 2, 9)
+        ball = Shape().lathe(np.stack((np.cos(turn), np.sin(turn)), axis=1), finish, segments)
+        return self.add_shape(ball.stretch(radii), centre)
+
     def prism(self, outline: ArrayLike, axis: int, low: float, high: float, finish: Finish) -> Shape:
         """A flat outline `[n, 2]` drawn out along an axis.
 
@@ -174,10 +234,12 @@ class Shape:
         self.points = [points * np.asarray(factors, float) for points in self.points]
         return self
 
-    def turn(self, angle: float) -> Shape:
-        """Turn all points so far about the upright axis, by radians."""
-        c, s = np.cos(angle), np.sin(angle)
-        matrix = np.array(((c, s, 0), (-s, c, 0), (0, 0, 1)))
+    def turn(self, angle: float, axis: int = 2) -> Shape:
+        """Turn all points so far about an axis through the origin, the upright one unless told, by radians."""
+        first, second = (axis + 1) % 3, (axis + 2) % 3
+        matrix = np.eye(3)
+        matrix[first, first] = matrix[second, second] = np.cos(angle)
+        matrix[first, second], matrix[second, first] = np.sin(angle), -np.sin(angle)
         self.points = [points @ matrix for points in self.points]
         return self
 

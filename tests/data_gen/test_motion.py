@@ -74,3 +74,17 @@ def test_only_the_moving_joints_are_keyed(kind):
     apply_moves(rig, moves, 14)
     keyed = {part for part in rig.parts if part.object.animation_data}
     assert keyed == {move.part for move in moves}
+
+
+def test_a_chain_mostly_bends_as_a_whole_and_within_limits():
+    rig = build_rig("fish", np.random.default_rng(2))
+    chain = set(rig.chains[0])
+    draws = [choose_moves(rig, np.random.default_rng(seed)) for seed in range(60)]
+    bending = [moves for moves in draws if moves[0].part in chain]
+    whole = [moves for moves in bending if chain <= {move.part for move in moves}]
+    assert 0.5 < len(whole) / len(bending) < 0.95
+    for moves in whole:
+        assert len({move.part for move in moves}) == len(moves)
+        for move in moves:
+            low, high = move.part.joint.limits
+            assert low <= min(move.start, move.end) and max(move.start, move.end) <= high

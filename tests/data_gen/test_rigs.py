@@ -158,3 +158,33 @@ def test_a_buckets_handle_swings_from_one_side_to_the_other_outside_the_body():
             middle = points[np.argmax(np.abs(points[:, 1]))]
             assert np.abs(middle[1]) > np.abs(world(body)[:, 1]).max() * 0.9
             assert middle[2] < handle.joint.origin[2] < top
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("fan", ["blades"]),
+        ("fish", ["segment.2", "tail"]),
+        ("quadruped", ["neck", "head", "tail.0", "thigh.fore.left", "shin.hind.right"]),
+        ("humanoid", ["head", "shoulder.left", "arm.right", "forearm.left", "thigh.right", "shin.left"]),
+    ],
+)
+def test_living_things_and_fans_have_their_joints(kind, names):
+    for seed in range(4):
+        empty_scene()
+        rig = build_rig(kind, np.random.default_rng(seed))
+        assert set(names) <= {part.name for part in rig.joints}
+
+
+@pytest.mark.parametrize("kind", ["quadruped", "humanoid"])
+def test_a_limb_carries_the_one_below_it_and_no_gap_opens_at_the_joint(kind):
+    rig = build_rig(kind, np.random.default_rng(4))
+    for name in [part.name for part in rig.joints if part.name.startswith("thigh")]:
+        thigh = next(part for part in rig.parts if part.name == name)
+        shin = next(part for part in rig.parts if part.name == name.replace("thigh", "shin"))
+        assert shin.parent is thigh
+        for part, state in ((thigh, 0.5), (shin, 0.9)):
+            rig.pose(part, state)
+        upper, lower = world(thigh), world(shin)
+        apart = np.linalg.norm(upper[:, None] - lower[None], axis=2).min()
+        assert apart < 0.03

@@ -100,3 +100,30 @@ def test_fitted_side_shows_its_texture_once(finish):
 def test_box_mapped_side_repeats_by_size(finish):
     uv = uv_of_side(Shape().box((0, 0, 0), (3, 1, 2), finish), "front")
     np.testing.assert_allclose(np.ptp(uv, axis=0), (3 / finish.tile, 2 / finish.tile))
+
+
+@pytest.mark.parametrize("end", [(0, 0, 2), (2, 0, 0), (0, -2, 0)])
+def test_capsule_is_closed_and_reaches_beyond_its_ends_by_its_radii(finish, end):
+    shape = Shape().capsule((0, 0, 0), end, 0.5, finish, end_radius=0.25, segments=32)
+    assert volume_of(shape) > volume_of(Shape().cylinder((0, 0, 0), end, 0.5, finish, end_radius=0.25))
+    along = shape.vertices() @ (np.array(end) / 2)
+    assert along.min() == pytest.approx(-0.5) and along.max() == pytest.approx(2.25)
+
+
+def test_loft_of_four_corners_is_a_box_of_its_half_extents(finish):
+    shape = Shape().loft((0, 0, 0), (1, 0, 0), [(0, 0.5, 0.25), (3, 0.5, 0.25)], finish, segments=4)
+    assert volume_of(shape) == pytest.approx(3.0 * 1.0 * 0.5)
+    np.testing.assert_allclose(np.ptp(shape.vertices(), axis=0), (3, 0.5, 1.0))  # side is along z, up along y
+
+
+def test_ellipsoid_has_its_half_extents_about_its_centre(finish):
+    shape = Shape().ellipsoid((1, 2, 3), (0.5, 1, 2), finish)
+    assert volume_of(shape) == pytest.approx(4 / 3 * math.pi, rel=0.12)
+    np.testing.assert_allclose(shape.vertices().max(0), (1.5, 3, 5), atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_turning_goes_counter_clockwise_about_each_axis(finish, axis):
+    shape = Shape()
+    shape.add_points([np.eye(3)[(axis + 1) % 3]])
+    np.testing.assert_allclose(shape.turn(math.pi / 2, axis).vertices()[0], np.eye(3)[(axis + 2) % 3], atol=1e-9)
