@@ -27,6 +27,7 @@ WEIGHTS = {
     "robot_arm": 1.0,
     "lamp": 1.0,
     "scissors": 0.5,
+    "door": 2.0,
     "fan": 1.5,
     "fish": 1.5,
     "quadruped": 2.0,

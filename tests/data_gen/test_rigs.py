@@ -188,3 +188,19 @@ def test_a_limb_carries_the_one_below_it_and_no_gap_opens_at_the_joint(kind):
         upper, lower = world(thigh), world(shin)
         apart = np.linalg.norm(upper[:, None] - lower[None], axis=2).min()
         assert apart < 0.03
+
+
+def test_an_opening_door_keeps_its_hinge_and_clears_its_frame():
+    for seed in range(8):
+        empty_scene()
+        rig = build_rig("door", np.random.default_rng(seed))
+        for leaf in rig.joints:
+            closed = world(leaf)
+            rig.pose(leaf, np.pi / 2)
+            opened = world(leaf)
+            width = np.ptp(closed[:, 0])
+            assert np.ptp(opened[:, 1]) == pytest.approx(width, rel=1e-4)
+            assert np.ptp(opened[:, 0]) == pytest.approx(np.ptp(closed[:, 1]), rel=1e-4)
+            hinge = np.array(leaf.joint.origin)
+            before, after = (np.linalg.norm((points - hinge)[:, :2], axis=1) for points in (closed, opened))
+            np.testing.assert_allclose(before, after, atol=1e-5)
