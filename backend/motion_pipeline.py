@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from .errors import Cancelled
 from .fitting import Fit, decode_still
 from .model.motion_field import Motion, MotionField
+from .object_window import ObjectWindow
 from .pipeline import NO_DRAGS, Step, Timed, library_versions, load_part
 from .protocol import PreviewRequest, PreviewResult, trajectories
 from .registry import ModelInfo, check_complete, read_info
@@ -22,8 +22,8 @@ from .warping import fill, splat
 
 STILL = 1e-3  # of the side: a pixel that moves less over the whole clip stays exactly
 BEHIND = 4.0  # depth of plain background, in asset sizes: farther than anything
-PLAIN = 6  # of 255: how far a pixel's colour may be from the background's
 STEPS = 1
+PLAIN = 6  # of 255: how far a pixel's colour may be from the background's
 
 
 class MotionPipeline:
@@ -71,7 +71,8 @@ class MotionPipeline:
         fit = Fit.of((still.shape[1], still.shape[0]), (self.info.width, self.info.height), request.fit)
         seen = fit.to_model(still, request.background)
         with Timed(timings, "sample"):
-            motion = self._predict(seen, fit.points_to_model(trajectories(request.drags, count)))
+            paths = fit.points_to_model(trajectories(request.drags, count))
+            motion = self._predict(seen, paths, request.background)
         with Timed(timings, "decode"):
             moved = self._move(seen, motion, request.background)
             if on_step is not None:
@@ -80,26 +81,24 @@ class MotionPipeline:
             frames[0] = still
         return frames, self._result(request, count, still, timings)
 
-    def _predict(self, seen: NDArray[np.uint8], paths: NDArray[np.float32]) -> Motion:
-        """What moves in the still `[h, w, 3]` with drags `[K, N, 2]`; at the model's size."""
-        pixels = self._pixels(seen)
-        size = self.field.config.size
-        small = F.interpolate(pixels, size=(size, size), mode="area") if pixels.shape[-1] > size else pixels
-        drags = torch.from_numpy(paths)[None].to(self.device)
-        motion = self.field(small * 2 - 1, drags, torch.ones(drags.shape[:2], dtype=torch.bool, device=self.device))
-        return Motion(
-            _resized(motion.displacement[0], seen.shape[:2]),
-            _resized(motion.depth[0][:, None], seen.shape[:2])[:, 0],
-            _resized(motion.moving[:, None], seen.shape[:2])[0, 0],
-        )
+    def _predict(
+        self, seen: NDArray[np.uint8], paths: NDArray[np.float32], background: tuple[float, float, float]
+    ) -> Motion:
+        """What moves in the still `[h, w, 3]` with drags `[K, N, 2]`."""
+        pixels, around = self._pixels(seen)[0], torch.tensor(background, device=self.device)
+        drags = torch.from_numpy(paths).to(self.device)
+        window = ObjectWindow.about(_plain(pixels, around), drags[:, 0])
+        shown = window.cut(pixels, self.field.config.size, around) * 2 - 1
+        mask = torch.ones(1, len(drags), dtype=torch.bool, device=self.device)
+        return window.place(self.field(shown[None], window.points_in(drags)[None], mask), seen.shape[:2])
 
     def _move(
         self, seen: NDArray[np.uint8], motion: Motion, background: tuple[float, float, float]
     ) -> NDArray[np.uint8]:
         """All frames `[N, h, w, 3]`, the still first."""
         pixels = self._pixels(seen)[0]
-        displacement, depth = motion.displacement, motion.depth
-        plain = (pixels - torch.tensor(background, device=self.device)[:, None, None]).abs().amax(0) <= PLAIN / 255
+        displacement, depth = motion.displacement[0], motion.depth[0]
+        plain = _plain(pixels, torch.tensor(background, device=self.device))
         stays = plain | (displacement.norm(dim=1).amax(0) < STILL)
         displacement = torch.where(stays, torch.zeros(()), displacement)
         depth = torch.where(plain, torch.tensor(BEHIND), depth)
@@ -135,5 +134,6 @@ class MotionPipeline:
         )
 
 
-def _resized(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+def _plain(pixels: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
+    """Which pixels of `[3, h, w]` are plain background `[3]`, bool `[h, w]`."""
+    return (pixels - background[:, None, None]).abs().amax(0) <= PLAIN / 255

@@ -14,11 +14,11 @@ from ..backend.errors import InputError
 
 # How often each kind is drawn when all are asked for.
 WEIGHTS = {
-    "cabinet": 8.0,
+    "cabinet": 10.0,
     "table": 2.0,
     "oven": 2.0,
     "fridge": 2.0,
-    "bucket": 2.0,
+    "bucket": 3.0,
     "laptop": 2.0,
     "box": 2.0,
     "safe": 1.0,

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from ..backend.errors import ModelError
 from ..backend.model.motion_field import Motion, MotionField
+from ..backend.pipeline import load_part
 from ..backend.shards import CLIPS
 from ..backend.warping import fill, splat
 from .grids import Strip
@@ -136,14 +138,30 @@ def plain_config(field: MotionField) -> dict[str, Any]:
     return {name: value for name, value in field.config.items() if not name.startswith("_")}
 
 
+def make_field(settings: MotionSettings) -> MotionField:
+    """The network that a configuration asks for.
+
+    Raises:
+        ModelError: the folder to start from cannot be used, or was made for stills of another size.
+    """
+    if settings.init is None:
+        return MotionField(
+            size=settings.size, channels=tuple(settings.channels), key_times=settings.key_times,
+            token_channels=settings.token_channels, embedding_channels=settings.embedding_channels,
+        )  # fmt: skip
+    field = load_part(MotionField, settings.init / "motion", "cpu")
+    if field.config.size != settings.size:
+        raise ModelError(
+            f"motion.init = '{settings.init}' looks at {field.config.size} pixels a side; set motion.size to that"
+        )
+    return field
+
+
 def run(job: Job) -> None:
     """The stage `motion`."""
     settings, data = job.config.section("motion"), job.config.data
     torch.manual_seed(job.config.seed)
-    field = MotionField(
-        size=settings.size, channels=tuple(settings.channels), key_times=settings.key_times,
-        token_channels=settings.token_channels, embedding_channels=settings.embedding_channels,
-    )  # fmt: skip
+    field = make_field(settings)
     shards = Shards.find(data.clips, CLIPS)
     stream = Stream(shards, PathSamples(settings), job.config.seed, data.lanes, data.buffer, data.workers)
     stage = MotionStage(settings, field, stream)

@@ -43,20 +43,19 @@ class PathSamples:
         Returns:
             `still` `[3, S, S]` in [-1, 1]; `drags` `[K, N, 2]` and `mask` `[K]` bool; `frames` `[M]`, those of which
             the rest speaks; `displacement` `[M, 2, S, S]` in shares of the side and `depth` `[M, S, S]` about the
-            object's mean, 0 where nothing is; `object` and `moves` (in any frame), `[S, S]` bool. Without drags
-            nothing is said to move.
+            object's mean, 0 where nothing is; `object` and `moves` (in any of these frames), `[S, S]` bool. Without
+            drags nothing is said to move.
         """
         size, slots = self.settings.size, self.settings.slots
         still, _ = apply_view(first_frame(clip), view, size)
         points = show_points(clip, view, np.arange(clip.tracks.shape[1]))
-        displacement, depth = window_paths(clip.passes[PATHS], view, size)
+        frames = self._frames(len(clip.passes[PATHS]), rng)
+        displacement, depth = window_paths(clip.passes[PATHS][frames - 1], view, size)
         there = np.isfinite(displacement).all(axis=(0, 1)) & np.isfinite(depth).all(axis=0)
         drags, mask = self._drags(clip, points, slots, rng)
         displacement = np.where(there, displacement, 0.0) if mask.any() else np.zeros_like(displacement)
         middle = depth[:, there].mean() if there.any() else 0.0
         moves = np.linalg.norm(displacement, axis=1).max(axis=0) > MOVES
-        frames = self._frames(len(displacement), rng)
-        displacement, depth = displacement[frames - 1], depth[frames - 1]
         return {
             "still": still[0].transpose(2, 0, 1),
             "drags": drags,
@@ -97,12 +96,12 @@ def window_paths(
     """Paths as a view shows them: nearest pixels, so that nothing is blended across edges.
 
     Args:
-        paths: `[N-1, H, W, 3]`, see `backend.clips.Clip.passes`.
+        paths: of M frames, `[M, H, W, 3]`, see `backend.clips.Clip.passes`.
         view: not one that plays backwards: the first frame would be another.
         size: S.
 
     Returns:
-        displacement `[N-1, 2, S, S]` in shares of the view's side, depth `[N-1, S, S]`; NaN where nothing is, and
+        displacement `[M, 2, S, S]` in shares of the view's side, depth `[M, S, S]`; NaN where nothing is, and
         outside of the clip's frame.
     """
     height, width = paths.shape[1:3]

@@ -47,11 +47,11 @@ class LogSettings(Settings):
     """`[log]`: what is written besides `stats.jsonl`.
 
     Attributes:
-        tensorboard: also write TensorBoard events (needs the package tensorboard).
+        tensorboard: also write TensorBoard events, to the run's folder `tensorboard`.
         wandb: project of Weights & Biases to write to (needs the package wandb); empty for none.
     """
 
-    tensorboard: bool = False
+    tensorboard: bool = True
     wandb: str = ""
 
 
@@ -179,6 +179,7 @@ class MotionSettings(TrainingSettings):
     """`[motion]`: the motion field.
 
     Attributes:
+        init: model folder of a motion field to start from; its sizes are taken. Empty for random weights.
         size: side of the stills in pixels.
         slots: drags at most.
         channels: of each level of the network, from half the size downwards; multiples of 8.
@@ -200,8 +201,9 @@ class MotionSettings(TrainingSettings):
     decay: Literal["constant", "linear", "cosine"] = "cosine"
     betas: Pair = [0.9, 0.98]
     samples_every: Annotated[int, Field(ge=0)] = 8000
+    init: Folder | None = None
     size: Annotated[int, Field(ge=16, multiple_of=16)] = 128
-    slots: Count = 5
+    slots: Count = 8
     channels: list[Annotated[int, Field(ge=8, multiple_of=8)]] = [32, 48, 96, 160]
     key_times: Count = 13
     token_channels: Count = 64

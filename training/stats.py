@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Statistics of a run: a line of JSON now and then, sample grids, and TensorBoard or W&B where asked for."""
+"""Statistics of a run: a line of JSON now and then, sample grids, TensorBoard, and W&B where asked for."""
 
 from __future__ import annotations
 
 import json
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..backend.errors import OutputError, RequirementError
@@ -83,8 +85,7 @@ class Stats:
                 raise OutputError(f"cannot write {self._path}: {error.strerror or error}; make room") from error
             numbers = {name: value for name, value in line.items() if name not in ("step", "seen")}
             if self._tensorboard:
-                for name, value in numbers.items():
-                    self._tensorboard.add_scalar(name, value, seen)
+                self._show({name: float(value) for name, value in numbers.items()}, seen)
             if self._wandb:
                 self._wandb.log({**numbers, "seen": seen}, step=seen)
         self._begin()
@@ -95,6 +96,24 @@ class Stats:
         if self._active and strips:
             grid = draw_grid(strips)
             write_whole(self._pictures / f"{seen:012d}.png", lambda partial: grid.save(partial, "PNG"))
+            if self._tensorboard:
+                with self._onto_disk():
+                    self._tensorboard.add_image("samples", np.asarray(grid.convert("RGB")), seen, dataformats="HWC")
+
+    def _show(self, numbers: Mapping[str, float], seen: int) -> None:
+        """Hand figures to TensorBoard."""
+        with self._onto_disk():
+            for name, value in numbers.items():
+                self._tensorboard.add_scalar(name, value, seen)
+
+    @contextmanager
+    def _onto_disk(self) -> Iterator[None]:
+        """What TensorBoard is told within is on the disk afterwards; its thread keeps failures for the next call."""
+        try:
+            yield
+            self._tensorboard.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write TensorBoard's events: {error.strerror or error}; make room") from error
 
     def _begin(self) -> None:
         self._count, self._clips, self._seconds, self._waited = 0, 0, 0.0, 0.0

@@ -182,14 +182,8 @@ class _Head(nn.Module):
         starts = drags[:, :, 0]
         known = [_sample(embedding, starts), _sample(features, starts), tokens]
         share = self._shares(embedding, self.key(torch.cat(known, dim=-1)), starts, mask)
-        moved = drags - drags[:, :, :1]
-        asked = moved.gather(2, frames[:, None, :, None].expand(-1, moved.shape[1], -1, 2))
-        time = frames / (drags.shape[2] - 1)
-        return Motion(
-            displacement=_turned(torch.einsum("bkhw,bknc->bnchw", share, asked), OUTPUT_SCALE * matrices, time),
-            depth=_depth_over_time(OUTPUT_SCALE * depth, time),
-            moving=(share * (moved.norm(dim=-1).amax(-1) > PIN)[..., None, None]).sum(1),
-        )
+        with torch.autocast(x.device.type, enabled=False):  # places are finer than bfloat16 is
+            return _motion(share.float(), matrices.float(), depth.float(), drags, frames)
 
     def _shares(
         self, embedding: torch.Tensor, keys: torch.Tensor, starts: torch.Tensor, mask: torch.Tensor
@@ -204,6 +198,20 @@ class _Head(nn.Module):
         logits = logits.masked_fill(~mask[..., None, None], float("-inf"))
         nothing = torch.einsum("e,behw->bhw", self.nothing, embedding)[:, None] + self.nothing_bias
         return torch.cat([logits, nothing], dim=1).softmax(dim=1)[:, :-1]
+
+
+def _motion(
+    share: torch.Tensor, matrices: torch.Tensor, depth: torch.Tensor, drags: torch.Tensor, frames: torch.Tensor
+) -> Motion:
+    """Motion in some frames `[B, M]` of what belongs to drags `[B, K, N, 2]` by shares `[B, K, H, W]`."""
+    moved = drags - drags[:, :, :1]
+    asked = moved.gather(2, frames[:, None, :, None].expand(-1, moved.shape[1], -1, 2))
+    time = frames / (drags.shape[2] - 1)
+    return Motion(
+        displacement=_turned(torch.einsum("bkhw,bknc->bnchw", share, asked), OUTPUT_SCALE * matrices, time),
+        depth=_depth_over_time(OUTPUT_SCALE * depth, time),
+        moving=(share * (moved.norm(dim=-1).amax(-1) > PIN)[..., None, None]).sum(1),
+    )
 
 
 def _turned(carried: torch.Tensor, matrices: torch.Tensor, time: torch.Tensor) -> torch.Tensor:

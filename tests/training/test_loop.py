@@ -23,6 +23,7 @@ from puppet_master.training import loop
 from puppet_master.training.checkpoint import CHECKPOINT
 from puppet_master.training.diffusion import DiffusionStage
 from puppet_master.training.networks import averaged_weights
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 FIGURES = ("step", "seen", "lr", "loss", "gradient_norm")
 
@@ -236,6 +237,16 @@ def test_sample_grids_show_what_is_real_above_what_is_made(diffusion_run, tmp_pa
         # 3 clips, two rows each; 6 frames of 32 pixels, enlarged twice.
         assert grid.size == (6 * 68 - 4, 6 * 68 - 4)
         assert len(grid.getcolors(1 << 20)) > 20
+
+
+def test_tensorboard_shows_the_figures_and_the_grids(diffusion_run, tmp_path, stats):
+    assert train(diffusion_run("board", **{"diffusion.clips": 8, "diffusion.samples_every": 8})) == 0
+    run = tmp_path / "board" / "diffusion"
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    shown = {event.step: event.value for event in events.Scalars("loss")}
+    assert shown == {line["seen"]: pytest.approx(line["loss"], rel=1e-5) for line in stats(run)}
+    assert [image.step for image in events.Images("samples")] == [8]
 
 
 def test_tensorboard_that_is_not_installed_is_a_clear_error(diffusion_run, monkeypatch, capsys):

@@ -11,12 +11,12 @@ import torch
 from puppet_master.backend.clips import Clip, encode_clip
 from puppet_master.backend.errors import InputError
 from puppet_master.backend.loader import load_pipeline
-from puppet_master.backend.model.motion_field import Motion
+from puppet_master.backend.model.motion_field import Motion, MotionField
 from puppet_master.backend.motion_pipeline import MotionPipeline
 from puppet_master.backend.shards import write_tar
 from puppet_master.training.commands import main
 from puppet_master.training.dataset import View
-from puppet_master.training.motion_stage import motion_loss
+from puppet_master.training.motion_stage import make_field, motion_loss
 from puppet_master.training.paths import PathSamples, window_paths
 from puppet_master.training.settings import MotionSettings
 
@@ -191,3 +191,37 @@ def test_clips_without_paths_are_named_with_the_way_to_make_them(tmp_path):
     with pytest.raises(InputError, match="has no paths; render with"):
         samples("c0", encode_clip(sliding_block(paths=False)), np.random.default_rng(0))
     assert train(write_config(tmp_path, clips)) == 4
+
+
+def test_training_may_begin_at_a_models_weights(tmp_path):
+    clips = write_clips(tmp_path / "clips")
+    assert train(write_config(tmp_path, clips)) == 0
+    first = tmp_path / "first"
+    (tmp_path / "out" / "model").rename(first)
+    begun = MotionSettings(size=SIZE, slots=5, channels=[8, 8], init=first)
+    field, before = make_field(begun), load_pipeline(first).field
+    assert tuple(field.config.channels) == (8, 16)  # the folder's, not the settings'
+    for name, weights in field.named_parameters():
+        assert weights.requires_grad and torch.equal(weights, before.get_parameter(name))
+
+
+def test_a_start_that_does_not_fit_is_named(tmp_path, capsys):
+    clips = write_clips(tmp_path / "clips")
+    assert train(write_config(tmp_path, clips, init=str(tmp_path))) == 5
+    assert f"{tmp_path}/motion cannot be loaded" in capsys.readouterr().err
+    MotionField(size=16, channels=(8, 16)).save_pretrained(tmp_path / "motion")
+    assert train(write_config(tmp_path, clips, init=str(tmp_path))) == 5
+    assert "looks at 16 pixels a side; set motion.size to that" in capsys.readouterr().err
+
+
+def test_in_bfloat16_displacements_are_finer_than_its_steps():
+    torch.manual_seed(0)
+    field = MotionField(size=SIZE, channels=(8, 16))
+    drags = torch.tensor([[[(0.2, 0.3), (0.2 + 0.3011, 0.3)]]])
+    still, mask = torch.zeros(1, 3, SIZE, SIZE), torch.ones(1, 1, dtype=torch.bool)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = field(still, drags, mask)
+    exact = field(still, drags, mask)
+    assert found.displacement.dtype == found.depth.dtype == torch.float32
+    assert len(found.displacement.unique()) > 500  # bfloat16 has 128 numbers in an octave
+    torch.testing.assert_close(found.displacement, exact.displacement, atol=5e-3, rtol=0)
