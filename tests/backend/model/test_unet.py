@@ -178,7 +178,7 @@ def test_what_the_paper_adds_can_be_left_out_and_is_saved_so(tmp_path, switch):
     assert not torch.allclose(less(**inputs), whole(**inputs), atol=1e-4)
     less.save_pretrained(tmp_path)
     again = DragSpatioTemporalUNet.from_pretrained(tmp_path)
-    assert torch.equal(again(**inputs), less(**inputs))
+    assert torch.allclose(again(**inputs), less(**inputs), atol=1e-5)
 
 
 @torch.no_grad()
