@@ -81,8 +81,8 @@ class AblationOrder:
         config: TOML file or preset; its `out` is the folder, its `data.clips` are what is trained on.
         held_out: dataset folders to measure on.
         overrides: as for `puppet-master train`.
-        unfiltered: dataset folders that stand in for `data.clips` in the variant `no-filter`; of their clips as many
-            are drawn. Empty: no such variant.
+        unfiltered: dataset folders that stand in for the first one of `data.clips` in the variant `no-filter`; of their
+            clips as many are drawn as that one has. Empty: no such variant.
         only: variants to train now; empty for all.
         draws: how often drags and noise are drawn for each held-out clip.
         eval_clips: measure so many held-out clips by `puppet-master eval` too.
@@ -125,18 +125,20 @@ class Row:
 
 
 class SomeClips(RenderedClips):
-    """As many clips of dataset folders as asked for, drawn at random.
+    """As many clips of dataset folders as asked for, drawn at random, and all of other folders.
 
     Raises:
         InputError: there are fewer.
     """
 
-    def __init__(self, folders: Sequence[Path], count: int, seed: int) -> None:
-        super().__init__(folders)
-        if len(self.names) < count:
-            raise InputError(f"there are {len(self.names)} unfiltered clips, and {count} filtered ones; render more")
-        chosen = np.sort(np.random.default_rng(seed).choice(len(self.names), count, replace=False))
-        self._chosen, self.names = chosen.tolist(), [self.names[index] for index in chosen]
+    def __init__(self, folders: Sequence[Path], count: int, seed: int, others: Sequence[Path] = ()) -> None:
+        super().__init__([*folders, *others])
+        total = len(RenderedClips(folders))
+        if total < count:
+            raise InputError(f"there are {total} unfiltered clips, and {count} filtered ones; render more")
+        drawn = np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
+        self._chosen = [*drawn.tolist(), *range(total, len(self.names))]
+        self.names = [self.names[index] for index in self._chosen]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -201,8 +203,8 @@ class Ablation:
         held_out = RenderedClips(self.order.held_out)
         write_cache(held_out, vae, self._cache("held-out"), views.model_copy(update={"count": 1}), log=self.say)
         if self.order.unfiltered:
-            count = len(RenderedClips(self.base.data.clips))
-            clips = SomeClips(self.order.unfiltered, count, self.base.seed)
+            first, *others = self.base.data.clips
+            clips = SomeClips(self.order.unfiltered, len(RenderedClips([first])), self.base.seed, others)
             write_cache(clips, vae, self._cache("unfiltered"), views, log=self.say)
 
     @cached_property

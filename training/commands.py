@@ -62,7 +62,8 @@ def ablate(
     held_out: Annotated[list[Path], typer.Option("--held-out", metavar="DIR", help="Dataset folder to measure on.")],
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     unfiltered: Annotated[
-        list[Path], typer.Option("--unfiltered", metavar="DIR", help="Dataset folder whose clips no filter chose.")
+        list[Path],
+        typer.Option("--unfiltered", metavar="DIR", help="Unfiltered; stands in for the first of data.clips."),
     ] = [],  # noqa: B006
     only: Annotated[list[str], typer.Option("--only", metavar="VARIANT", help="Train these variants alone.")] = [],  # noqa: B006
     draws: Annotated[int, typer.Option(min=1, help="Drags and noise drawn for each held-out clip.")] = 4,

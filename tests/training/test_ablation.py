@@ -94,6 +94,8 @@ def test_as_many_clips_are_drawn_as_asked_for(folders):
     assert len(few) == 4 and len(set(few.names)) == 4
     assert [few.load(index).meta["shift"] for index in range(4)] == [int(name.split("-")[1]) for name in few.names]
     assert few.names != SomeClips([unfiltered], 4, seed=2).names
+    more = SomeClips([unfiltered], 4, 1, others=[folders[0]])
+    assert more.names == [*few.names, "held-0", "held-1", "held-2"] and more.load(6).meta["shift"] == 2
     with pytest.raises(InputError, match="there are 9 unfiltered clips, and 10 filtered ones"):
         SomeClips([unfiltered], 10, seed=1)
 
