@@ -13,7 +13,7 @@ from puppet_master.training.clips import read_clips
 pytest.importorskip("bpy", reason="Blender's module (bpy) is not installed")
 
 KINDS = 13
-UNSEEN = 901  # the embedded model's clips have seed 11
+UNSEEN = 901  # the embedded model's clips have the seeds 11, 21 and 22
 
 
 @pytest.fixture(scope="module")
