@@ -37,7 +37,8 @@ def mean(found: list[Behaviour], name: str) -> float:
 def test_drags_in_opposite_directions_give_opposite_motions(found):
     assert mean(found, "followed") > 0.7
     assert mean(found, "opposite") > 0.9
-    assert mean(found, "opposite_cosine") < -0.7
+    # Less than opposite: from the middle of an arc, to and fro are not quite opposite ways even where both are right.
+    assert mean(found, "opposite_cosine") < -0.5
 
 
 def test_pins_hold_while_others_are_dragged(found):
