@@ -35,6 +35,20 @@ def unregister() -> None:
 
 def _modules() -> list[ModuleType]:
     """The modules that register something, each after those it builds on."""
-    from . import backend_link, handles, jobs, operators, panels, preferences
+    from . import (
+        anchors,
+        backend_link,
+        handle_operators,
+        handle_panels,
+        handle_tool,
+        handles,
+        jobs,
+        operators,
+        overlay,
+        panels,
+        preferences,
+        still_operators,
+    )
 
-    return [preferences, handles, backend_link, jobs, operators, panels]
+    handling = [handles, anchors, handle_operators, still_operators, handle_tool, overlay]
+    return [preferences, *handling, backend_link, jobs, operators, handle_panels, panels]

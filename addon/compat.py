@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import bpy
 from bpy.types import ImageFormatSettings
 
 # 4.2-4.5 call it "EEVEE Next"; from 5.0 on it has the old name back.
 EEVEE_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT"})
+
+
+def eevee_engine() -> str:
+    """What this Blender calls EEVEE."""
+    return "BLENDER_EEVEE" if bpy.app.version >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
 
 
 def media_type_values(settings: ImageFormatSettings) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the user can do: make a still, edit drags, make, cancel and load a preview.
+"""What the user can do with previews: make, cancel and load one.
 
 Each operator does its work in `execute`, so scripts and `blender -b` reach all of it; an error becomes
 a report there, which a script receives as RuntimeError. Only `preview` has another way, for the user at
@@ -10,97 +10,12 @@ import time
 from pathlib import Path
 
 import bpy
-from bpy.props import EnumProperty, FloatVectorProperty, IntProperty, StringProperty
 from bpy.types import Context, Event, Operator, Scene
 
-from ..backend.errors import InputError, PuppetMasterError
-from ..backend.protocol import Drag, DragPoint, PreviewRequest
-from . import handles, jobs, playback, preferences
-from .still import Still, render_still
-
-
-class MakeStill(Operator):
-    """Render what the scene's camera sees now, on a transparent background"""
-
-    bl_idname = "puppet_master.make_still"
-    bl_label = "Make Still"
-
-    def execute(self, context: Context) -> set[str]:
-        """Render the still into the output folder."""
-        try:
-            still = make_still(context.scene)
-        except PuppetMasterError as error:
-            return _refuse(self, error)
-        self.report({"INFO"}, f"Still of {still.width}x{still.height} pixels: {still.path}")
-        return {"FINISHED"}
-
-
-class AddDrag(Operator):
-    """Ask a point of the still to move"""
-
-    bl_idname = "puppet_master.add_drag"
-    bl_label = "Add Drag"
-    bl_options = {"REGISTER", "UNDO"}
-
-    name: StringProperty(name="Name", description="What this drag moves", default="Drag")
-    start: FloatVectorProperty(
-        name="Start",
-        description="The point to move, in parts of the still's width and height from its top left corner",
-        size=2,
-        default=(0.5, 0.5),
-        soft_min=0.0,
-        soft_max=1.0,
-        step=1,
-        precision=4,
-    )
-    end: FloatVectorProperty(
-        name="End",
-        description="Where the point is at the end of the preview; the same place as Start pins it",
-        size=2,
-        default=(0.6, 0.5),
-        soft_min=0.0,
-        soft_max=1.0,
-        step=1,
-        precision=4,
-    )
-    ease: EnumProperty(
-        name="Ease", description="How the drag moves between its points", items=handles.EASE_ITEMS
-    )
-
-    def execute(self, context: Context) -> set[str]:
-        """Add the drag to the scene."""
-        try:
-            drag = Drag(self.name, (DragPoint(0.0, *self.start), DragPoint(1.0, *self.end)), self.ease)
-        except InputError as error:
-            return _refuse(self, error)
-        handles.add_drag(context.scene, drag)
-        return {"FINISHED"}
-
-
-class RemoveDrag(Operator):
-    """Remove a drag from the scene"""
-
-    bl_idname = "puppet_master.remove_drag"
-    bl_label = "Remove Drag"
-    bl_options = {"REGISTER", "UNDO"}
-
-    index: IntProperty(
-        name="Index", description="Place of the drag in the list; -1 is the active one", default=-1, min=-1
-    )
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """Only where there is a drag."""
-        return bool(context.scene.puppet_master.drags)
-
-    def execute(self, context: Context) -> set[str]:
-        """Remove it."""
-        index = context.scene.puppet_master.active_drag if self.index < 0 else self.index
-        try:
-            handles.remove_drag(context.scene, index)
-        except InputError as error:
-            return _refuse(self, error)
-        return {"FINISHED"}
+from ..backend.errors import PuppetMasterError
+from ..backend.protocol import PreviewRequest
+from . import handles, jobs, playback, preferences, stills
+from .still import Still
 
 
 class Preview(Operator):
@@ -170,14 +85,12 @@ class LoadResult(Operator):
 
 
 def make_still(scene: Scene) -> Still:
-    """Render the scene's still into the output folder and remember it in the scene.
+    """Make the scene's still in the output folder and remember it in the scene.
 
     Raises:
-        PuppetMasterError: see `still.render_still` and `preferences.output_folder`.
+        PuppetMasterError: see `stills.make_still` and `preferences.output_folder`.
     """
-    still = render_still(scene, preferences.output_folder() / f"{_title(scene)}-still.png")
-    scene.puppet_master.still_path = str(still.path)
-    return still
+    return stills.make_still(scene, preferences.output_folder() / f"{_title(scene)}-still.png")
 
 
 def request_of(scene: Scene, still_png: bytes) -> PreviewRequest:
@@ -196,6 +109,7 @@ def request_of(scene: Scene, still_png: bytes) -> PreviewRequest:
         steps=settings.steps if own else None,
         guidance=(settings.guidance_first, settings.guidance_last) if own else None,
         seed=settings.seed,
+        background=tuple(handles.shortest(part) for part in settings.background),
     )
 
 
@@ -250,7 +164,7 @@ def _refuse(operator: Operator, error: PuppetMasterError) -> set[str]:
     return {"CANCELLED"}
 
 
-_CLASSES = (MakeStill, AddDrag, RemoveDrag, Preview, CancelPreview, LoadResult)
+_CLASSES = (Preview, CancelPreview, LoadResult)
 
 
 def register() -> None:

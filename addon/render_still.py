@@ -79,7 +79,7 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
         import bpy
     except ImportError as error:
         raise explain_missing_bpy(error) from error
-    from . import handles
+    from . import anchors, handles
     from .still import render_still
 
     ours = not hasattr(bpy.types.Scene, "puppet_master")  # else the extension is enabled in this Blender
@@ -89,6 +89,7 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
         if scene_file is not None:
             _open(scene_file)
         scene = bpy.context.scene
+        anchors.refresh(scene)
         drags = handles.drags_of(scene)  # before the still: a wrong drag must not cost a render
         still = render_still(scene, out / "still.png", size)
     finally:

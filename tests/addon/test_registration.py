@@ -38,22 +38,27 @@ def test_the_addon_comes_and_goes_without_a_trace_more_than_once(blender):
     assert seen[0] == seen[1]
     types, operators, on_scene = seen[0]
     assert on_scene == ["puppet_master", "puppet_master_clips"]
-    previews = {"make_still", "add_drag", "remove_drag", "preview", "cancel", "load_result"}
-    assert operators == previews | {"render_clips", "cancel_clips", "open_clip_report"}
+    stills = {"make_still", "use_image", "use_render_result", "open_still"}
+    drags = {"add_drag", "add_pin", "remove_drag", "add_point", "move_points", "place_point", "select_points"}
+    drags |= {"delete_points", "duplicate_drags", "mirror_drags", "enable_drags", "set_ease", "rename_drag"}
+    drags |= {"stick_start", "handle_mouse", "grab_handles", "handle_key", "handle_hover", "use_handle_tool"}
+    previews = {"preview", "cancel", "load_result"}
+    assert operators == stills | drags | previews | {"render_clips", "cancel_clips", "open_clip_report"}
     panels = {"PUPPETMASTER_PT_still", "PUPPETMASTER_PT_drags", "PUPPETMASTER_PT_preview", "PUPPETMASTER_PT_clips"}
     assert panels <= types
 
 
 def test_everything_the_user_can_point_at_has_a_tooltip(scene):
     bpy.ops.puppet_master.add_drag()
-    drag = scene.puppet_master.drags[0]
+    settings = scene.puppet_master
+    drag = settings.drags[0]
     preferences = bpy.context.preferences.addons[ADDON].preferences
-    shown = [owner.bl_rna for owner in (scene.puppet_master, drag, drag.points[0], scene.puppet_master_clips)]
+    shown = [owner.bl_rna for owner in (settings, settings.still, drag, drag.points[0], scene.puppet_master_clips)]
     operators = [getattr(bpy.ops.puppet_master, name).get_rna_type() for name in dir(bpy.ops.puppet_master)]
     bare = [operator.identifier for operator in operators if not operator.description]
     own = [preferences.bl_rna.properties[name] for name in ("backend_python", "output_folder")]
     own += [prop for owner in (*shown, *operators) for prop in owner.properties]
-    lists = {"rna_type", "drags", "points"}
+    lists = {"rna_type", "drags", "points", "still"}
     bare += [prop.identifier for prop in own if prop.identifier not in lists and not prop.description]
     assert bare == []
 

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Points on surfaces: found by a ray, kept as triangle and barycentric coordinates, found again when the mesh moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from bpy.types import Depsgraph, Mesh, Object, Scene
+from mathutils import Vector
+from numpy.typing import NDArray
+
+from .projection import Ray
+
+# A ray that passes what it must not see goes on this far behind it, as a part of its length.
+STEP = 1e-6
+MOST_LAYERS = 64
+
+
+@dataclass(frozen=True)
+class SurfacePoint:
+    """A point in a triangle of an object's evaluated mesh.
+
+    Attributes:
+        object: the original object.
+        triangle: index among the evaluated mesh's triangles.
+        triangles: how many of them there are: another number means another mesh.
+        weights: barycentric coordinates.
+    """
+
+    object: Object
+    triangle: int
+    triangles: int
+    weights: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Where a ray meets what the camera sees: world position `[3]`, object, face, distance from the ray's origin.
+
+    `instanced`: the surface is a copy of the object's, e.g. by Geometry Nodes or a collection instance.
+    """
+
+    place: NDArray[np.float64]
+    object: Object
+    face: int
+    distance: float
+    instanced: bool
+
+
+def first_hit(
+    scene: Scene, depsgraph: Depsgraph, ray: Ray, ignored: Callable[[Object], bool] = lambda candidate: False
+) -> Hit | None:
+    """What the ray meets first; objects hidden from renders, and the ignored ones, let it through.
+
+    Args:
+        scene: the scene to look in.
+        depsgraph: its evaluated state.
+        ray: in world space.
+        ignored: says of an original object whether to look through it.
+    """
+    travelled, step = 0.0, ray.length * STEP
+    for _ in range(MOST_LAYERS):
+        origin = ray.origin + ray.direction * travelled
+        found, place, _normal, face, hit, matrix = scene.ray_cast(
+            depsgraph, Vector(origin), Vector(ray.direction), distance=ray.length - travelled
+        )
+        if not found:
+            return None
+        place = np.array(place, dtype=np.float64)
+        travelled = float(np.linalg.norm(place - ray.origin))
+        original = hit.original
+        if not (original.hide_render or ignored(original)):
+            own = np.array(hit.evaluated_get(depsgraph).matrix_world)
+            instanced = not np.allclose(own, np.array(matrix), atol=1e-4)
+            return Hit(place, original, face, travelled, instanced)
+        travelled += step
+        if travelled >= ray.length:
+            return None
+    return None
+
+
+def surface_point(depsgraph: Depsgraph, hit: Hit) -> SurfacePoint | None:
+    """The hit as a point that moves with its mesh; None where it cannot, e.g. on instances."""
+    if hit.instanced or hit.face < 0:
+        return None
+    evaluated = hit.object.evaluated_get(depsgraph)
+    with evaluated_mesh(evaluated) as mesh:
+        if mesh is None or hit.face >= len(mesh.polygons):
+            return None
+        world_to_object = np.linalg.inv(np.array(evaluated.matrix_world, dtype=np.float64))
+        place = world_to_object[:3, :3] @ hit.place + world_to_object[:3, 3]
+        polygon = mesh.polygons[hit.face]
+        # Triangles stand in the order of their faces, two fewer than corners for each.
+        first = polygon.loop_start - 2 * hit.face
+        candidates = range(first, first + polygon.loop_total - 2)
+        weights = [barycentric(place, _corners(mesh, index)) for index in candidates]
+        inside = max(range(len(weights)), key=lambda index: weights[index].min())
+        return SurfacePoint(hit.object, candidates[inside], len(mesh.loop_triangles), tuple(weights[inside].tolist()))
+
+
+def world_place(depsgraph: Depsgraph, point: SurfacePoint) -> NDArray[np.float64] | None:
+    """Where the point is now, `[3]` in world space; None if its mesh has other triangles."""
+    evaluated = point.object.evaluated_get(depsgraph)
+    with evaluated_mesh(evaluated) as mesh:
+        if mesh is None or len(mesh.loop_triangles) != point.triangles or not 0 <= point.triangle < point.triangles:
+            return None
+        place = np.array(point.weights) @ _corners(mesh, point.triangle)
+    matrix = np.array(evaluated.matrix_world, dtype=np.float64)
+    return matrix[:3, :3] @ place + matrix[:3, 3]
+
+
+def barycentric(place: NDArray[np.float64], corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Barycentric coordinates `[3]` of the foot of `place` `[3]` on the plane of a triangle `[3, 3]`.
+
+    A triangle without area gives its first corner.
+    """
+    edges = corners[1:] - corners[0]
+    gram = edges @ edges.T
+    determinant = gram[0, 0] * gram[1, 1] - gram[0, 1] ** 2
+    if determinant <= 1e-18 * max(gram[0, 0] * gram[1, 1], 1e-30):
+        return np.array([1.0, 0.0, 0.0])
+    second, third = np.linalg.solve(gram, edges @ (place - corners[0]))
+    return np.array([1.0 - second - third, second, third])
+
+
+@contextmanager
+def evaluated_mesh(evaluated: Object) -> Iterator[Mesh | None]:
+    """An evaluated object's surface as a mesh, for the length of the block; None for what has none."""
+    try:
+        mesh = evaluated.to_mesh()
+    except RuntimeError:  # empties, lights, armatures
+        yield None
+        return
+    try:
+        if mesh is not None:
+            mesh.calc_loop_triangles()
+        yield mesh
+    finally:
+        evaluated.to_mesh_clear()
+
+
+def _corners(mesh: Mesh, triangle: int) -> NDArray[np.float64]:
+    return np.array([mesh.vertices[index].co for index in mesh.loop_triangles[triangle].vertices], dtype=np.float64)
