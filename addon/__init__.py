@@ -38,6 +38,7 @@ def _modules() -> list[ModuleType]:
     from . import (
         anchors,
         backend_link,
+        from_animation_operators,
         handle_operators,
         handle_panels,
         handle_tool,
@@ -50,5 +51,5 @@ def _modules() -> list[ModuleType]:
         still_operators,
     )
 
-    handling = [handles, anchors, handle_operators, still_operators, handle_tool, overlay]
+    handling = [handles, anchors, handle_operators, still_operators, from_animation_operators, handle_tool, overlay]
     return [preferences, *handling, backend_link, jobs, operators, handle_panels, panels]

@@ -25,3 +25,8 @@ def cycles_can_denoise() -> bool:
     import _cycles  # there once the Cycles engine is
 
     return getattr(_cycles, "with_openimagedenoise", True)
+
+
+def is_selected(bone: bpy.types.PoseBone) -> bool:
+    """From 5.0 on pose bones are selected themselves; before, the armature's bones are."""
+    return bone.select if hasattr(bone, "select") else bone.bone.select

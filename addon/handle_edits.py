@@ -18,7 +18,7 @@ from . import anchors, handles, still_status
 
 Target = tuple[int, int]
 MIN_TIME_GAP = 1e-3
-COPIED = ("ease", "enabled", "color", "hidden", "anchor", "anchor_name", "anchor_triangle", "anchor_triangles",
+COPIED = ("ease", "enabled", "hidden", "anchor", "anchor_name", "anchor_triangle", "anchor_triangles",
           "anchor_weights", "anchor_state")  # fmt: skip
 
 
@@ -281,9 +281,10 @@ def mirror(scene: Scene, drags: Sequence[int], axis: str, about: str, copy: bool
 
 def _copy(settings: PropertyGroup, index: int) -> int:
     name = handles.free_name(settings.drags[index].name, {drag.name for drag in settings.drags})
+    colour = handles.free_colour(settings)
     settings.drags.add()  # may move the others in memory: they are looked up again below
     source, copy = settings.drags[index], settings.drags[len(settings.drags) - 1]
-    copy.name = name
+    copy.name, copy.color = name, colour
     for key in COPIED:
         setattr(copy, key, getattr(source, key))
     for point in source.points:

@@ -9,11 +9,12 @@ from bpy.types import AnyType, Context, Menu, Panel, UILayout, UIList
 
 from ..backend.errors import InputError
 from . import framing, handle_operators, handles, still_status
+from .from_animation_operators import DragsFromAnimation
 from .handle_tool import UseHandleTool
 from .layout import ImagePuppetTab, PuppetTab, draw_text, split_column
 from .still_operators import MakeStill, OpenStill, UseImage
 
-ANCHOR_ICONS = {"NONE": "BLANK1", "STUCK": "SNAP_FACE", "GONE": "UNLINKED", "CHANGED": "UNLINKED", "UNSEEN": "HIDE_ON"}
+ANCHOR_ICONS = {"NONE": "BLANK1", "STUCK": "SNAP_ON", "GONE": "UNLINKED", "CHANGED": "UNLINKED", "UNSEEN": "HIDE_ON"}
 
 
 class DragList(UIList):
@@ -65,7 +66,7 @@ class DragsMenu(Menu):
         layout.operator(handle_operators.EnableDrags.bl_idname, text="Enable or Disable")
         layout.operator(handle_operators.SetEase.bl_idname, text="Linear or Smooth")
         layout.separator()
-        layout.operator(handle_operators.StickStart.bl_idname, icon="SNAP_FACE").release = False
+        layout.operator(handle_operators.StickStart.bl_idname, icon="SNAP_ON").release = False
         layout.operator(handle_operators.StickStart.bl_idname, text="Release Start").release = True
         layout.separator()
         layout.operator(handle_operators.DeletePoints.bl_idname, icon="X")
@@ -121,6 +122,28 @@ class DragsDrawing:
         buttons.prop(settings, "show_handles", text="", icon="OVERLAY")
         if 0 <= settings.active_drag < len(settings.drags):
             _draw_drag(self.layout, context, settings.drags[settings.active_drag])
+
+
+class FromAnimationPanel(PuppetTab, Panel):
+    """Drags made from the scene's animation."""
+
+    bl_idname = "PUPPETMASTER_PT_from_animation"
+    bl_label = "From Animation"
+    bl_parent_id = "PUPPETMASTER_PT_drags"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Context) -> None:
+        """Draw what is followed, over which frames, and the button."""
+        settings = context.scene.puppet_master
+        column = split_column(self.layout)
+        column.prop(settings, "motion_source")
+        if settings.motion_source == "BONES":
+            column.prop(settings, "motion_bone_part")
+        frames = column.column(align=True)
+        frames.prop(settings, "motion_start", text="Frame Start")
+        frames.prop(settings, "motion_end")
+        column.prop(settings, "motion_tolerance")
+        column.operator(DragsFromAnimation.bl_idname, icon="CURVE_PATH")
 
 
 class StillPanel(StillDrawing, PuppetTab, Panel):
@@ -184,7 +207,7 @@ def _draw_drag(layout: UILayout, context: Context, drag: handles.PuppetDrag) -> 
     if fault := _fault(drag):
         draw_text(layout, context, fault, "ERROR")
     if drag.anchor_state == "STUCK":
-        layout.label(text=drag.anchor_name, icon="SNAP_FACE", translate=False)
+        layout.label(text=drag.anchor_name, icon="SNAP_ON", translate=False)
     elif drag.anchor_state != "NONE":
         what = handles.PuppetDrag.bl_rna.properties["anchor_state"].enum_items[drag.anchor_state].description
         draw_text(layout, context, f"{drag.anchor_name}: {what}", "UNLINKED")
@@ -201,7 +224,7 @@ def _fault(drag: handles.PuppetDrag) -> str:
     return ""
 
 
-_CLASSES = (DragList, DragsMenu, StillPanel, DragsPanel, ImageStillPanel, ImageDragsPanel)
+_CLASSES = (DragList, DragsMenu, StillPanel, DragsPanel, FromAnimationPanel, ImageStillPanel, ImageDragsPanel)
 
 
 def register() -> None:

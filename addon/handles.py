@@ -5,6 +5,8 @@
 Positions are the protocol's: normalised to the still, origin top-left, x right, y down.
 """
 
+import re
+
 import bpy
 import numpy as np
 from bpy.props import (
@@ -46,11 +48,22 @@ ANCHOR_ITEMS = (
     ("CHANGED", "Mesh changed", "The start's surface has other triangles now; the start stays at its last place"),
     ("UNSEEN", "Not in view", "The start's surface is hidden or outside the still; the start stays at its last place"),
 )
+MOTION_ITEMS = (
+    ("BONES", "Bones", "The selected bones of the active armature", "BONE_DATA", 0),
+    ("OBJECTS", "Objects", "The origins of the selected objects and empties", "OBJECT_DATA", 1),
+    ("VERTICES", "Vertices", "The selected vertices of the active mesh", "VERTEXSEL", 2),
+)
+BONE_PART_ITEMS = (
+    ("HEAD", "Head", "Where the bone begins"),
+    ("MIDDLE", "Middle", "Halfway along the bone"),
+    ("TAIL", "Tail", "Where the bone ends"),
+)
 # Told apart at a glance on grey, dark and light pictures; not red, which says "fault".
 COLOURS = (
     (1.00, 0.62, 0.11), (0.16, 0.71, 0.96), (0.44, 0.85, 0.30), (0.93, 0.42, 0.83),
     (0.98, 0.88, 0.25), (0.29, 0.86, 0.76), (0.62, 0.52, 1.00), (0.85, 0.64, 0.45),
 )  # fmt: skip
+DEFAULT_FRAMES = 14  # of the embedded model, and of those it was modelled on
 # Blender's integer properties end here; the protocol's seeds go further.
 MAX_BLENDER_SEED = 2**31 - 1
 
@@ -174,6 +187,34 @@ class PuppetSettings(PropertyGroup):
         default=True,
     )
 
+    motion_source: EnumProperty(
+        name="Motion Of", description="What drags are made from", items=MOTION_ITEMS, default="OBJECTS"
+    )
+    motion_bone_part: EnumProperty(
+        name="Bone Part", description="Which point of each bone is followed", items=BONE_PART_ITEMS, default="TAIL"
+    )
+    motion_start: IntProperty(
+        name="Start",
+        description="First frame of the motion, the one that the still shows",
+        default=1,
+        subtype="TIME",
+    )
+    motion_end: IntProperty(
+        name="End",
+        description="Last frame of the motion, which the preview's last frame shows",
+        default=25,
+        subtype="TIME",
+    )
+    motion_tolerance: FloatProperty(
+        name="Tolerance",
+        description="How far a drag may leave the motion, in parts of the still: a larger value gives fewer points",
+        default=0.003,
+        min=0.0,
+        max=0.1,
+        step=0.1,
+        precision=4,
+    )
+
     still: PointerProperty(type=PuppetStill, name="Still")
     still_source: EnumProperty(
         name="Source", description="What previews start from", items=SOURCE_ITEMS, update=_source_changed
@@ -295,11 +336,16 @@ def drags_of(scene: Scene) -> tuple[Drag, ...]:
     return tuple(to_drag(item) for item in scene.puppet_master.drags if item.enabled)
 
 
+def preview_frames(settings: PuppetSettings) -> int:
+    """How many frames a preview is expected to have, the still included."""
+    return DEFAULT_FRAMES if settings.use_model_defaults else settings.frames
+
+
 def add_drag(scene: Scene, drag: Drag) -> PuppetDrag:
     """Store a drag in the scene and make it the active one. An equal name gets a number: "door.001"."""
     settings = scene.puppet_master
     name = free_name(drag.name, {item.name for item in settings.drags})
-    colour = _free_colour([tuple(item.color) for item in settings.drags])
+    colour = free_colour(settings)
     item = settings.drags.add()
     item.name = name
     item.ease = drag.ease
@@ -325,16 +371,19 @@ def remove_drag(scene: Scene, index: int) -> None:
 
 
 def free_name(name: str, taken: set[str]) -> str:
-    """The name, with a number after it if it is taken: "door.001"."""
+    """The name, with a number after it if it is taken: "door.001", and after that "door.002"."""
     candidate, number = name, 0
+    if name in taken:
+        name = re.sub(r"\.\d{3,}$", "", name)
     while candidate in taken:
         number += 1
         candidate = f"{name}.{number:03d}"
     return candidate
 
 
-def _free_colour(taken: list[tuple[float, ...]]) -> tuple[float, ...]:
+def free_colour(settings: PuppetSettings) -> tuple[float, ...]:
     """The colour that the fewest drags have."""
+    taken = [tuple(item.color) for item in settings.drags]
     uses = [sum(bool(np.allclose(colour, other, atol=0.01)) for other in taken) for colour in COLOURS]
     return COLOURS[uses.index(min(uses))]
 

@@ -15,17 +15,17 @@ from bpy.types import Context, PropertyGroup, SpaceImageEditor, SpaceView3D
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
-from . import feedback, framing, handle_edits
+from . import feedback, framing, handle_edits, handles
 from .framing import Framing
 from .shapes import Colour, Shapes
 
-DEFAULT_FRAMES = 14
 PATH_SAMPLES = 49
 MIN_TICK_PIXELS = 5.0
 OUTLINE: Colour = (0.0, 0.0, 0.0, 0.65)
 SELECTED: Colour = (1.0, 1.0, 1.0, 1.0)
 FAULT: Colour = (1.0, 0.25, 0.2, 1.0)
 START, BETWEEN, END, TICK = 6.0, 4.5, 5.5, 1.5  # radii in pixels at interface scale 1
+ARROW = 9.0  # length of the arrow head beyond the end's disc
 NEW_COLOUR = (1.0, 1.0, 1.0)
 
 _handles: list[tuple[type, object]] = []
@@ -44,7 +44,7 @@ def draw(context: Context) -> None:
         return
     scale = context.preferences.system.ui_scale
     shapes = Shapes()
-    frames = DEFAULT_FRAMES if settings.use_model_defaults else settings.frames
+    frames = handles.preview_frames(settings)
     for index, drag in enumerate(settings.drags):
         _add_drag(shapes, frame, scale, index, drag, frames)
     if feedback.current.added is not None:
@@ -101,7 +101,7 @@ def _add_path(
 
 
 def _add_arrow(shapes: Shapes, path: NDArray[np.float64], colour: Colour, scale: float) -> None:
-    """An arrow head just before the end handle, along the path's last stretch."""
+    """An arrow head just beyond the end handle, along the path's last stretch."""
     tip = path[-1]
     away = np.hypot(*(path - tip).T)
     before = path[away > 3.0 * scale]
@@ -109,12 +109,12 @@ def _add_arrow(shapes: Shapes, path: NDArray[np.float64], colour: Colour, scale:
         return
     along = (tip - before[-1]) / np.hypot(*(tip - before[-1]))
     across = np.array([-along[1], along[0]])
-    nose = tip + along * (END + 6.0) * scale
-    for size, fill in ((8.0, (*OUTLINE[:3], OUTLINE[3] * colour[3])), (6.0, colour)):
-        back = nose - along * size * scale
-        corners = np.array([nose + along * (size - 6.0) * scale, back + across * size * 0.7 * scale,
-                            back - across * size * 0.7 * scale])  # fmt: skip
-        shapes.polygon(corners, fill)
+    base = tip + along * (END + 1.0) * scale
+    for grow, fill in ((2.0, (*OUTLINE[:3], OUTLINE[3] * colour[3])), (0.0, colour)):
+        half = across * (ARROW * 0.6 + grow) * scale
+        back = base - along * grow * 0.5 * scale
+        nose = base + along * (ARROW + grow * 1.5) * scale
+        shapes.polygon(np.array([nose, back + half, back - half]), fill)
 
 
 def _add_ticks(shapes: Shapes, places: NDArray[np.float64], alpha: float, scale: float) -> None:

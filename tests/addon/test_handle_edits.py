@@ -109,7 +109,7 @@ def test_duplicates_are_equal_but_for_place_and_name_and_selected(scene, drags):
     assert places(copy) == places(drags[0])
     assert chosen(scene) == [(2, 0), (2, 1), (2, 2)]
     ops.duplicate_drags(offset=(0.1, 0.0))  # of what is selected
-    assert [drag.name for drag in drags] == ["pull", "pin", "pull.001", "pull.002"] or len(drags) == 4
+    assert [drag.name for drag in drags] == ["pull", "pin", "pull.001", "pull.002"]
 
 
 def test_mirroring_about_the_still_and_about_the_object(scene, drags):

@@ -42,6 +42,7 @@ def test_the_addon_comes_and_goes_without_a_trace_more_than_once(blender):
     drags = {"add_drag", "add_pin", "remove_drag", "add_point", "move_points", "place_point", "select_points"}
     drags |= {"delete_points", "duplicate_drags", "mirror_drags", "enable_drags", "set_ease", "rename_drag"}
     drags |= {"stick_start", "handle_mouse", "grab_handles", "handle_key", "handle_hover", "use_handle_tool"}
+    drags |= {"drags_from_animation"}
     previews = {"preview", "cancel", "load_result"}
     assert operators == stills | drags | previews | {"render_clips", "cancel_clips", "open_clip_report"}
     panels = {"PUPPETMASTER_PT_still", "PUPPETMASTER_PT_drags", "PUPPETMASTER_PT_preview", "PUPPETMASTER_PT_clips"}

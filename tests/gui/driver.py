@@ -19,7 +19,8 @@ OUT = Path(os.environ["PM_OUT"])
 class Window:
     """The first window, its 3D viewport's sidebar, and the mouse."""
 
-    def __init__(self):
+    def __init__(self, kind="VIEW_3D"):
+        self.kind = kind
         self._mouse = (10, 10)
 
     @property
@@ -28,13 +29,13 @@ class Window:
 
     @property
     def area(self):
-        return next(area for area in self.window.screen.areas if area.type == "VIEW_3D")
+        return next(area for area in self.window.screen.areas if area.type == self.kind)
 
     def region(self, kind):
         return next(region for region in self.area.regions if region.type == kind)
 
-    def event(self, kind, value):
-        self.window.event_simulate(type=kind, value=value, x=self._mouse[0], y=self._mouse[1])
+    def event(self, kind, value, **modifiers):
+        self.window.event_simulate(type=kind, value=value, x=self._mouse[0], y=self._mouse[1], **modifiers)
 
     def move(self, x, y):
         # Twice: the first move only tells the interface which button is under the mouse.
@@ -43,11 +44,24 @@ class Window:
             self.event("MOUSEMOVE", "NOTHING")
             yield 0.04
 
-    def click(self, x, y):
+    def click(self, x, y, **modifiers):
         yield from self.move(x, y)
         for value in ("PRESS", "RELEASE"):
-            self.event("LEFTMOUSE", value)
+            self.event("LEFTMOUSE", value, **modifiers)
             yield 0.05
+
+    def pull(self, begin, end, steps=4, shot=None, **modifiers):
+        """Press, move and release; a screenshot before the release if it gets a name."""
+        yield from self.move(*begin)
+        self.event("LEFTMOUSE", "PRESS", **modifiers)
+        yield 0.05
+        for step in range(1, steps + 1):
+            along = step / steps
+            yield from self.move(*(a + (b - a) * along for a, b in zip(begin, end, strict=True)))
+        if shot:
+            self.screenshot(shot)
+        self.event("LEFTMOUSE", "RELEASE")
+        yield 0.1
 
     def key(self, kind, **modifiers):
         self.window.event_simulate(
@@ -120,4 +134,5 @@ def run(scenario, report):
         bpy.ops.wm.quit_blender()
         return None
 
-    bpy.app.timers.register(step, first_interval=0.5)
+    # Persistent: a scenario may open another file.
+    bpy.app.timers.register(step, first_interval=0.5, persistent=True)
