@@ -12,6 +12,7 @@ import bpy
 import gpu
 import numpy as np
 from bpy.types import Context, PropertyGroup, SpaceImageEditor, SpaceView3D
+from gpu.types import GPUBatch, GPUShader
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
@@ -28,6 +29,9 @@ START, BETWEEN, END, TICK = 6.0, 4.5, 5.5, 1.5  # radii in pixels at interface s
 ARROW = 9.0  # length of the arrow head beyond the end's disc
 NEW_COLOUR = (1.0, 1.0, 1.0)
 
+# What was drawn lately: nothing that outlives the session, and nothing that cannot be built again.
+_batches: dict[tuple, GPUBatch] = {}
+MOST_BATCHES = 8
 _handles: list[tuple[type, object]] = []
 
 
@@ -43,17 +47,37 @@ def draw(context: Context) -> None:
     if frame is None:
         return
     scale = context.preferences.system.ui_scale
-    shapes = Shapes()
-    frames = handles.preview_frames(settings)
+    key = _drawn_state(settings, frame, scale)
+    if key not in _batches:
+        while len(_batches) >= MOST_BATCHES:
+            _batches.pop(next(iter(_batches)))
+        _batches[key] = _batch(_shapes(settings, frame, scale))
+    _draw_batch(_batches[key])
+    if 0 <= settings.active_drag < len(settings.drags):
+        _draw_name(frame, scale, settings.drags[settings.active_drag])
+
+
+def _drawn_state(settings: PropertyGroup, frame: Framing, scale: float) -> tuple:
+    """All that the picture depends on: an equal one need not be built again."""
+    drags = tuple(
+        (handle_edits.stored_points(drag).tobytes(), tuple(point.select for point in drag.points), drag.ease,
+         drag.enabled, tuple(drag.color), drag.anchor_state)
+        for drag in settings.drags
+    )  # fmt: skip
+    now = feedback.current
+    edit = (tuple(now.moved.items()), now.added, now.inserted, now.hovered, now.hovered_path)
+    return frame, scale, handles.preview_frames(settings), drags, edit
+
+
+def _shapes(settings: PropertyGroup, frame: Framing, scale: float) -> Shapes:
+    shapes, frames = Shapes(), handles.preview_frames(settings)
     for index, drag in enumerate(settings.drags):
         _add_drag(shapes, frame, scale, index, drag, frames)
     if feedback.current.added is not None:
         points = np.array([(t, *place) for t, place in zip((0.0, 1.0), feedback.current.added, strict=True)])
         _add_path(shapes, frame.to_region(handle_edits.path_of(points, "linear", 2)), (*NEW_COLOUR, 1.0), scale)
         _add_handles(shapes, frame.to_region(points[:, 1:]), (*NEW_COLOUR, 1.0), scale)
-    _draw_shapes(shapes)
-    if 0 <= settings.active_drag < len(settings.drags):
-        _draw_name(frame, scale, settings.drags[settings.active_drag])
+    return shapes
 
 
 def _overlays_shown(context: Context) -> bool:
@@ -122,9 +146,8 @@ def _add_ticks(shapes: Shapes, places: NDArray[np.float64], alpha: float, scale:
         return
     steps = np.hypot(*np.diff(places, axis=0).T)
     every = max(1, int(np.ceil(MIN_TICK_PIXELS * scale / max(float(np.median(steps)), 1e-3))))
-    for place in places[every:-1:every] if every < len(places) else ():
-        shapes.disc(tuple(place), (TICK + 1.0) * scale, (*OUTLINE[:3], alpha * 0.8))
-        shapes.disc(tuple(place), TICK * scale, (1.0, 1.0, 1.0, alpha))
+    shapes.discs(places[every:-1:every], (TICK + 1.0) * scale, (*OUTLINE[:3], alpha * 0.8))
+    shapes.discs(places[every:-1:every], TICK * scale, (1.0, 1.0, 1.0, alpha))
 
 
 def _add_handles(
@@ -179,14 +202,19 @@ def _add_square(shapes: Shapes, place: NDArray[np.float64], half: float, colour:
     shapes.polygon(corners, colour)
 
 
-def _draw_shapes(shapes: Shapes) -> None:
+def _batch(shapes: Shapes) -> GPUBatch:
     positions, colours = shapes.arrays()
-    if not len(positions):
-        return
-    shader = gpu.shader.from_builtin("SMOOTH_COLOR")
+    return batch_for_shader(_shader(), "TRIS", {"pos": positions, "color": colours})
+
+
+def _draw_batch(batch: GPUBatch) -> None:
     gpu.state.blend_set("ALPHA")
-    batch_for_shader(shader, "TRIS", {"pos": positions, "color": colours}).draw(shader)
+    batch.draw(_shader())
     gpu.state.blend_set("NONE")
+
+
+def _shader() -> GPUShader:
+    return gpu.shader.from_builtin("SMOOTH_COLOR")
 
 
 def _draw_name(frame: Framing, scale: float, drag: PropertyGroup) -> None:
@@ -222,3 +250,4 @@ def unregister() -> None:
         space, handle = _handles.pop()
         space.draw_handler_remove(handle, "WINDOW")
     feedback.current.clear()
+    _batches.clear()

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
 Colour = tuple[float, float, float, float]
 SEGMENTS = 24
+FEW_SEGMENTS = 8  # enough for the smallest discs, of which there are most
+SMALL = 3.0  # pixels
 SOFT = 1.0  # pixels over which an edge fades
 
 
@@ -20,10 +24,13 @@ class Shapes:
 
     def disc(self, place: tuple[float, float], radius: float, colour: Colour) -> None:
         """A filled circle."""
-        inner, outer = _circle(place, max(radius - SOFT / 2, 0.1)), _circle(place, radius + SOFT / 2)
-        middle = np.broadcast_to(np.asarray(place, dtype=np.float64), (SEGMENTS, 2))
-        self._fan(middle, inner, colour)
-        self._strip(inner, outer, colour, _clear(colour))
+        self.discs(np.asarray(place, dtype=np.float64).reshape(1, 2), radius, colour)
+
+    def discs(self, places: NDArray[np.float64], radius: float, colour: Colour) -> None:
+        """Filled circles of one kind at places `[N, 2]`."""
+        template, colours = _disc(round(radius, 2), colour)
+        self._positions.append((places[:, None, :] + template).reshape(-1, 2))
+        self._colours.append(np.tile(colours, (len(places), 1)))
 
     def ring(self, place: tuple[float, float], radius: float, width: float, colour: Colour) -> None:
         """A circle line of a width, around `radius`."""
@@ -66,12 +73,12 @@ class Shapes:
         flat = np.concatenate(self._positions)
         positions = np.zeros((len(flat), 3), np.float32)
         positions[:, :2] = flat
-        return positions, np.concatenate(self._colours).astype(np.float32)
+        return positions, np.concatenate(self._colours)
 
     def _fan(self, middle: NDArray[np.float64], corners: NDArray[np.float64], colour: Colour) -> None:
         triangles = np.stack([middle, corners, np.roll(corners, -1, axis=0)], axis=1).reshape(-1, 2)
         self._positions.append(triangles)
-        self._colours.append(np.tile(np.array(colour), (len(triangles), 1)))
+        self._colours.append(np.tile(np.array(colour, np.float32), (len(triangles), 1)))
 
     def _strip(self, inner: NDArray[np.float64], outer: NDArray[np.float64], first: Colour, second: Colour) -> None:
         """The band between two closed rings of corners."""
@@ -81,15 +88,33 @@ class Shapes:
     def _quads(self, corners: list[NDArray[np.float64]], colours: tuple[Colour, ...]) -> None:
         order = (0, 1, 2, 0, 2, 3)
         self._positions.append(np.stack([corners[index] for index in order], axis=1).reshape(-1, 2))
-        self._colours.append(np.tile(np.array([colours[index] for index in order]), (len(corners[0]), 1)))
+        rows = np.array([colours[index] for index in order], np.float32)
+        self._colours.append(np.tile(rows, (len(corners[0]), 1)))
 
 
 _ANGLES = np.linspace(0.0, 2.0 * np.pi, SEGMENTS, endpoint=False)
 _UNIT_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 
-def _circle(place: tuple[float, float], radius: float) -> NDArray[np.float64]:
-    return np.asarray(place, dtype=np.float64) + _UNIT_CIRCLE * radius
+@functools.lru_cache(maxsize=128)
+def _disc(radius: float, colour: Colour) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Triangles and colours of a disc around the origin."""
+    shapes, segments = Shapes(), FEW_SEGMENTS if radius < SMALL else SEGMENTS
+    inner = _circle((0.0, 0.0), max(radius - SOFT / 2, 0.1), segments)
+    outer = _circle((0.0, 0.0), radius + SOFT / 2, segments)
+    shapes._fan(np.zeros((segments, 2)), inner, colour)
+    shapes._strip(inner, outer, colour, _clear(colour))
+    return np.concatenate(shapes._positions), np.concatenate(shapes._colours)
+
+
+@functools.lru_cache(maxsize=8)
+def _unit_circle(segments: int) -> NDArray[np.float64]:
+    angles = np.linspace(0.0, 2.0 * np.pi, segments, endpoint=False)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _circle(place: tuple[float, float], radius: float, segments: int = SEGMENTS) -> NDArray[np.float64]:
+    return np.asarray(place, dtype=np.float64) + _unit_circle(segments) * radius
 
 
 def _clear(colour: Colour) -> Colour:

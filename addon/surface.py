@@ -104,7 +104,7 @@ def surface_point(depsgraph: Depsgraph, hit: Hit) -> SurfacePoint | None:
 def world_place(depsgraph: Depsgraph, point: SurfacePoint) -> NDArray[np.float64] | None:
     """Where the point is now, `[3]` in world space; None if its mesh has other triangles."""
     evaluated = point.object.evaluated_get(depsgraph)
-    with evaluated_mesh(evaluated) as mesh:
+    with evaluated_mesh(evaluated, point.triangles) as mesh:
         if mesh is None or len(mesh.loop_triangles) != point.triangles or not 0 <= point.triangle < point.triangles:
             return None
         place = np.array(point.weights) @ _corners(mesh, point.triangle)
@@ -127,8 +127,17 @@ def barycentric(place: NDArray[np.float64], corners: NDArray[np.float64]) -> NDA
 
 
 @contextmanager
-def evaluated_mesh(evaluated: Object) -> Iterator[Mesh | None]:
-    """An evaluated object's surface as a mesh, for the length of the block; None for what has none."""
+def evaluated_mesh(evaluated: Object, triangles: int = -1) -> Iterator[Mesh | None]:
+    """An evaluated object's surface as a mesh, for the length of the block; None for what has none.
+
+    Args:
+        evaluated: the object.
+        triangles: how many are expected: a mesh that has them is taken as it is, which costs nothing. Otherwise a
+            copy is made, which has the faces of subdivision on the GPU too.
+    """
+    if evaluated.type == "MESH" and len(evaluated.data.loop_triangles) == triangles:
+        yield evaluated.data
+        return
     try:
         mesh = evaluated.to_mesh()
     except RuntimeError:  # empties, lights, armatures

@@ -4,6 +4,9 @@
 #
 #   tests/gui/run.sh OUT PYTHON [MODEL [SCENE]]
 #   SCENARIO=clips_in_window tests/gui/run.sh OUT PYTHON
+#   SCENARIO=handles_in_window tests/gui/run.sh OUT PYTHON
+#   SCENARIO=storm_in_window tests/gui/run.sh OUT PYTHON
+#   SIMULATE= SCENARIO=pointer_in_window tests/gui/run.sh OUT PYTHON    # by xdotool, not by simulated events
 #
 #   OUT     folder for the results; what is in it is removed
 #   PYTHON  the Python that has the backend installed, e.g. .venv/bin/python
@@ -13,7 +16,7 @@
 # Needs blender (4.2 or later), Xvfb, xdotool and ImageMagick's import. Blender gets a user folder of its own
 # in OUT. Exit code 0 only if every step was seen to work.
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '3,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '3,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$(realpath -m "$1") python=$(realpath -s "$2") model=${3:-tiny}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$(dirname "$here")")
@@ -41,8 +44,9 @@ trap 'kill $xvfb 2>/dev/null || true' EXIT
 export DISPLAY=$display
 for _ in $(seq 100); do xdotool getdisplaygeometry >/dev/null 2>&1 && break; sleep 0.1; done
 
-timeout 1800 blender --gpu-backend opengl --window-geometry 0 0 1280 800 --no-window-focus \
-    --enable-event-simulate ${4:+"$(realpath "$4")"} -P "$here/${SCENARIO:-preview_in_window}.py" >"$out/blender.log" 2>&1 || true
+timeout 1800 blender --gpu-backend opengl --window-geometry 0 0 ${GEOMETRY:-1280 800} --no-window-focus \
+    ${SIMULATE---enable-event-simulate} ${4:+"$(realpath "$4")"} -P "$here/${SCENARIO:-preview_in_window}.py" >"$out/blender.log" 2>&1 || true
 [ -s "$out/result.json" ] || { tail -20 "$out/blender.log" >&2; echo "gui: no result; see $out/blender.log" >&2; exit 1; }
 cat "$out/result.json"
 grep -q '"passed": true' "$out/result.json"
+! grep -A 20 Traceback "$out/blender.log" >&2
