@@ -35,6 +35,26 @@ def unregister() -> None:
 
 def _modules() -> list[ModuleType]:
     """The modules that register something, each after those it builds on."""
-    from . import backend_link, handles, jobs, operators, panels, preferences
+    from . import (
+        backend_link,
+        backend_operators,
+        backend_state,
+        background,
+        handles,
+        history,
+        install,
+        job_panels,
+        jobs,
+        operators,
+        panels,
+        playback_operators,
+        preferences,
+        preview_operators,
+        preview_settings,
+        thumbnails,
+    )
 
-    return [preferences, handles, backend_link, jobs, operators, panels]
+    # Jobs end before the backend that they wait for, programs before what they report to.
+    running = [install, background, thumbnails, backend_link, jobs, backend_state]
+    doing = [operators, preview_operators, playback_operators, backend_operators]
+    return [preferences, handles, preview_settings, history, *running, *doing, panels, job_panels]

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from bpy.types import ImageFormatSettings
+from typing import Any
+
+from bpy.types import ImageFormatSettings, SequenceEditor
 
 # 4.2-4.5 call it "EEVEE Next"; from 5.0 on it has the old name back.
 EEVEE_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT"})
@@ -19,3 +21,8 @@ def cycles_can_denoise() -> bool:
     import _cycles  # there once the Cycles engine is
 
     return getattr(_cycles, "with_openimagedenoise", True)
+
+
+def strips_of(editor: SequenceEditor) -> Any:
+    """The strips of a Sequencer; up to 4.3 they are called sequences."""
+    return editor.strips if hasattr(editor, "strips") else editor.sequences

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The "Puppet" tab in the 3D viewport. Panels draw state and change none."""
-
-import textwrap
+"""Stills and drags in the "Puppet" tab of the 3D viewport. Panels draw state and change none."""
 
 import bpy
 from bpy.types import AnyType, Context, Panel, UILayout, UIList
 
 from ..backend.errors import InputError
-from . import handles, jobs
-from .operators import AddDrag, CancelPreview, LoadResult, MakeStill, Preview, RemoveDrag
-
-POINT_PIXELS = 7.0  # width of an average letter at interface scale 1
+from . import handles
+from .drawing import draw_text, split_column
+from .operators import AddDrag, MakeStill, RemoveDrag
 
 
 class PuppetTab:
@@ -53,7 +50,7 @@ class StillPanel(PuppetTab, Panel):
     def draw(self, context: Context) -> None:
         """Draw the still's settings and its button."""
         settings = context.scene.puppet_master
-        column = _split_column(self.layout)
+        column = split_column(self.layout)
         column.prop(settings, "still_size")
         if context.scene.render.engine == "CYCLES":
             column.prop(settings, "still_samples")
@@ -82,34 +79,8 @@ class DragsPanel(PuppetTab, Panel):
             _draw_drag(self.layout, context, settings.drags[settings.active_drag])
 
 
-class PreviewPanel(PuppetTab, Panel):
-    """The preview: its settings, its button and how far it is."""
-
-    bl_idname = "PUPPETMASTER_PT_preview"
-    bl_label = "Preview"
-
-    def draw(self, context: Context) -> None:
-        """Draw the settings, and the button or the progress."""
-        settings = context.scene.puppet_master
-        column = _split_column(self.layout)
-        column.prop(settings, "model")
-        column.prop(settings, "seed")
-        column.prop(settings, "use_model_defaults")
-        own = column.column()
-        own.active = not settings.use_model_defaults
-        own.prop(settings, "frames")
-        own.prop(settings, "steps")
-        guidance = own.column(align=True)
-        guidance.prop(settings, "guidance_first")
-        guidance.prop(settings, "guidance_last")
-        _draw_job(self.layout, context)
-        if settings.result_folder:
-            _split_column(self.layout).prop(settings, "result_folder")
-            self.layout.operator(LoadResult.bl_idname, icon="FILE_REFRESH")
-
-
 def _draw_drag(layout: UILayout, context: Context, drag: handles.PuppetDrag) -> None:
-    _split_column(layout).prop(drag, "ease")
+    split_column(layout).prop(drag, "ease")
     points = layout.column(align=True)
     heads = points.row(align=True)
     for name in ("t", "x", "y"):
@@ -119,31 +90,7 @@ def _draw_drag(layout: UILayout, context: Context, drag: handles.PuppetDrag) -> 
         for name in ("t", "x", "y"):
             row.prop(point, name, text="")
     if fault := _fault(drag):
-        _draw_text(layout, context, fault, "ERROR")
-
-
-def _draw_job(layout: UILayout, context: Context) -> None:
-    # The button stays in its place while a preview runs: nothing jumps away under the mouse.
-    button = layout.row()
-    button.scale_y = 1.4
-    button.operator(Preview.bl_idname, icon="PLAY")
-    job = jobs.current()
-    if job is None:
-        return
-    if job.state.final:
-        _draw_text(layout, context, job.text(), "ERROR" if job.error else "INFO")
-        return
-    row = layout.row(align=True)
-    row.progress(factor=job.progress, text=job.text())
-    row.operator(CancelPreview.bl_idname, text="", icon="X")
-
-
-def _draw_text(layout: UILayout, context: Context, text: str, icon: str) -> None:
-    """A text broken into lines as wide as the panel: labels do not wrap by themselves."""
-    letters = int(context.region.width / (POINT_PIXELS * context.preferences.system.ui_scale)) - 6
-    column = layout.column(align=True)
-    for number, line in enumerate(textwrap.wrap(text, max(letters, 16))):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+        draw_text(layout, context, fault, "ERROR")
 
 
 def _fault(drag: handles.PuppetDrag) -> str:
@@ -155,14 +102,7 @@ def _fault(drag: handles.PuppetDrag) -> str:
     return ""
 
 
-def _split_column(layout: UILayout) -> UILayout:
-    column = layout.column()
-    column.use_property_split = True
-    column.use_property_decorate = False
-    return column
-
-
-_CLASSES = (DragList, StillPanel, DragsPanel, PreviewPanel)
+_CLASSES = (DragList, StillPanel, DragsPanel)
 
 
 def register() -> None:

@@ -79,7 +79,7 @@ def test_what_cannot_be_exported_is_named_and_nothing_is_left(preview, tmp_path)
     with pytest.raises(InputError, match=r"0002\.png cannot be read"):
         export_preview(preview, tmp_path / "a.mp4")
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="file/a.gif"):
+    with pytest.raises(OutputError, match=r"file/a\.gif"):
         (preview / "frames" / "0002.png").unlink()
         export_preview(preview, tmp_path / "file" / "a.gif")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", preview.name]
