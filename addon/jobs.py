@@ -169,8 +169,9 @@ def _note_end(job: PreviewJob) -> None:
 
 
 def _begin(job: PreviewJob) -> None:
+    before = current()
     _jobs.append(job)
-    job.start()
+    job.start(after=before)
 
 
 def _remove(job: PreviewJob) -> None:

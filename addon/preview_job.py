@@ -32,6 +32,7 @@ from ..backend.errors import (
 from ..backend.protocol import PreviewRequest, drags_to_json
 
 PUMP_BUDGET_S = 0.005
+POLL_S = 0.05
 ATTEMPTS = 2
 
 Connect = Callable[[Callable[[], bool]], BackendClient]
@@ -126,10 +127,13 @@ class PreviewJob:
         self._cancel = threading.Event()
         self._wake = threading.Event()  # set when there is something to cancel, and when there no longer is
         self._was_run = False
+        self._after: PreviewJob | None = None
+        self._asked = threading.Event()  # the backend knows of it, or it came to an end before
         self._thread = threading.Thread(target=self._work, name="puppet-master-job", daemon=True)
 
-    def start(self) -> None:
-        """Start the worker thread."""
+    def start(self, after: PreviewJob | None = None) -> None:
+        """Start the worker thread; the backend is asked only once it was asked for the job `after`."""
+        self._after = after
         self._began = time.monotonic()
         self._thread.start()
 
@@ -210,6 +214,8 @@ class PreviewJob:
             self._post(Update(State.CANCELLED))
         except PuppetMasterError as error:
             self._post(_failed(error))
+        finally:
+            self._asked.set()
 
     def _make(self) -> tuple[BackendClient, dict[str, Any]]:
         """The client and the finished preview's status.
@@ -219,13 +225,22 @@ class PreviewJob:
         """
         for attempt in range(1, ATTEMPTS + 1):
             client = self._connect(self._cancel.is_set)
+            self._wait_turn()
             try:
-                return client, self._follow(client, client.submit(self.request))
+                preview = client.submit(self.request)
+                self._asked.set()
+                return client, self._follow(client, preview)
             except BackendError:
                 if self._was_run or self._cancel.is_set() or attempt == ATTEMPTS:
                     raise
                 self._post(Update(State.STARTING))
         raise AssertionError("the loop returns or raises")
+
+    def _wait_turn(self) -> None:
+        while self._after is not None and not self._after._asked.wait(POLL_S):
+            if self._cancel.is_set():
+                raise Cancelled("cancelled")
+        self._after = None  # or a chain of jobs would stay in memory
 
     def _follow(self, client: BackendClient, preview: str) -> dict[str, Any]:
         """The status of the finished preview; raises what made it fail."""
