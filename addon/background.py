@@ -22,7 +22,7 @@ from typing import Any
 import bpy
 
 from ..backend.errors import BackendError, Cancelled, PuppetMasterError, from_wire
-from . import pace
+from . import jobs, pace
 
 TICK_S = 0.2
 POLITE_S = 12.0  # for a program to end after its stdin did
@@ -206,10 +206,7 @@ def tick() -> float | None:
             if task.poll():
                 _tasks.remove(task)
         if before != [(task.text(), task.share) for task in _tasks]:
-            for window in bpy.context.window_manager.windows:
-                for area in window.screen.areas:
-                    if area.type in ("VIEW_3D", "PREFERENCES"):
-                        area.tag_redraw()
+            jobs.redraw_panels()
         return TICK_S if _tasks else None
 
 

@@ -7,7 +7,6 @@ import bpy
 from bpy.types import AnyType, Context, Panel, UILayout, UIList
 
 from . import backend_state, jobs, models, thumbnails
-from .backend_state import State
 from .drawing import draw_text, split_column
 from .panels import PuppetTab
 from .playback_operators import (
@@ -15,6 +14,7 @@ from .playback_operators import (
     ExportPreview,
     LoadResult,
     OpenFolder,
+    PlayPreview,
     PruneHistory,
     RefreshHistory,
     RemovePreview,
@@ -22,12 +22,12 @@ from .playback_operators import (
     ShowInImageEditor,
     UseSettings,
 )
-from .preview_job import PreviewJob
+from .preview_job import PreviewJob, State
 from .preview_operators import CancelPreview, ClearJobs, Preview, RetryPreview
 from .preview_settings import PuppetHistoryEntry
 
-PICTURE_SCALE = 4.0
-ESTIMATE_SCALE = 6.0
+PICTURE_SCALE = 5.0
+JOB_ICONS = {State.DONE: "CHECKMARK", State.FAILED: "ERROR", State.CANCELLED: "X"}
 
 
 class PreviewPanel(PuppetTab, Panel):
@@ -66,6 +66,10 @@ class PlaybackPanel(PuppetTab, Panel):
         row = self.layout.row(align=True)
         row.prop(settings, "shown", expand=True)
         row.operator(CompareStill.bl_idname, text="", icon="ARROW_LEFTRIGHT")
+        playing = context.screen.is_animation_playing
+        self.layout.operator(
+            PlayPreview.bl_idname, text="Stop" if playing else "Play", icon="PAUSE" if playing else "PLAY"
+        )
         column = self.layout.column(align=True)
         column.operator(LoadResult.bl_idname, icon="CAMERA_DATA")
         column.operator(ShowInImageEditor.bl_idname, icon="IMAGE_DATA")
@@ -122,12 +126,12 @@ class HistoryPanel(PuppetTab, Panel):
 def _draw_state(layout: UILayout, context: Context) -> None:
     shown = backend_state.shown()
     row = layout.row()
-    row.alert = shown.state is State.FAILED
+    row.alert = shown.state is backend_state.State.FAILED
     row.label(text=f"Backend: {shown.state.value}", icon=backend_state.ICONS[shown.state])
     if shown.mend:
         row.operator(shown.mend, text=shown.mend_text)
     # Jobs that failed say why themselves.
-    if shown.why and not (shown.state is State.FAILED and jobs.listed()):
+    if shown.why and not (shown.state is backend_state.State.FAILED and jobs.listed()):
         draw_text(layout, context, shown.why)
 
 
@@ -140,7 +144,7 @@ def _draw_settings(layout: UILayout, context: Context) -> None:
         draw_text(layout, context, known.fault, "ERROR")
     chance = split_column(layout)
     chance.active = not known.is_one_pass
-    chance.row(align=True).prop(more, "quality", expand=True)
+    chance.prop(more, "quality")
     if more.quality == models.CUSTOM:
         chance.prop(settings, "steps")
     seed = chance.row(align=True)
@@ -172,29 +176,30 @@ def _draw_jobs(layout: UILayout, context: Context, listed: tuple[PreviewJob, ...
 
 
 def _draw_job(layout: UILayout, context: Context, job: PreviewJob) -> None:
-    row = layout.row()
-    if picture := thumbnails.icon(jobs.picture_key(job)):
-        scale = PICTURE_SCALE if job.state.final else ESTIMATE_SCALE
-        row.template_icon(picture, scale=scale)
-    column = row.column()
-    head = column.row(align=True)
+    head = layout.row(align=True)
     took = f" ({job.seconds:.1f} s)" if job.seconds is not None else ""
-    head.label(text=f"{job.label}{took}")
+    head.label(text=f"{job.label}{took}", icon=JOB_ICONS.get(job.state, "SORTTIME"))
     if not job.state.final:
         head.operator(CancelPreview.bl_idname, text="", icon="X").serial = job.serial
-        column.progress(factor=job.progress, text=job.text())
-        return
-    if job.error is None:
-        draw_text(column, context, job.text())
-    else:
-        draw_text(layout, context, job.text(), "ERROR")
-    if job.error is not None or job.state.value == "Cancelled":
-        buttons = layout.row(align=True)
-        again = buttons.operator(RetryPreview.bl_idname, icon="FILE_REFRESH")
-        again.serial, again.cheaper = job.serial, False
-        if job.lacked_memory:
-            cheaper = buttons.operator(RetryPreview.bl_idname, text="Half the Frames", icon="FILE_REFRESH")
-            cheaper.serial, cheaper.cheaper = job.serial, True
+        layout.progress(factor=job.progress, text=job.text())
+    picture = thumbnails.icon(jobs.picture_key(job))
+    if picture:
+        layout.template_icon(picture, scale=PICTURE_SCALE)
+    if job.error is not None:
+        draw_text(layout, context, str(job.error))
+    elif job.detail and job.state.final:
+        draw_text(layout, context, job.detail, "INFO")
+    if job.state in (State.FAILED, State.CANCELLED):
+        _draw_retry(layout, job)
+
+
+def _draw_retry(layout: UILayout, job: PreviewJob) -> None:
+    buttons = layout.row(align=True)
+    again = buttons.operator(RetryPreview.bl_idname, icon="FILE_REFRESH")
+    again.serial, again.cheaper = job.serial, False
+    if job.lacked_memory:
+        cheaper = buttons.operator(RetryPreview.bl_idname, text="Half the Frames", icon="FILE_REFRESH")
+        cheaper.serial, cheaper.cheaper = job.serial, True
 
 
 _CLASSES = (PreviewPanel, PlaybackPanel, HistoryList, HistoryPanel)

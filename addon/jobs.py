@@ -132,11 +132,12 @@ def tick() -> float | None:
 
 
 def redraw_panels() -> None:
-    """Ask every 3D viewport and Image Editor, and the preferences, to draw again."""
+    """Ask the sidebars of the 3D viewports, and the preferences, to draw again; not the views beside them."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in ("VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"):
-                area.tag_redraw()
+            for region in area.regions:
+                if (area.type, region.type) in (("VIEW_3D", "UI"), ("PREFERENCES", "WINDOW")):
+                    region.tag_redraw()
 
 
 def picture_key(job: PreviewJob) -> str:

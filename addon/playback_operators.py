@@ -82,6 +82,31 @@ class LoadResult(Operator):
         return {"FINISHED"}
 
 
+class PlayPreview(_OnPreview):
+    """Play the preview over and over in the timeline's preview range; when it plays, stop and lift the range"""
+
+    bl_idname = "puppet_master.play"
+    bl_label = "Play"
+
+    def execute(self, context: Context) -> set[str]:
+        """Start or stop."""
+        return self.carry_out(lambda: self._play(context))
+
+    def _play(self, context: Context) -> None:
+        scene, screen = context.scene, context.screen
+        if screen is not None and screen.is_animation_playing:
+            scene.use_preview_range = False
+            bpy.ops.screen.animation_cancel(restore_frame=False)
+            return
+        entry = history.active(scene)
+        count = len(playback.frame_files(history.folder_of(entry)))
+        scene.use_preview_range = True
+        scene.frame_preview_start, scene.frame_preview_end = entry.frame, entry.frame + count - 1
+        scene.frame_set(entry.frame)
+        if screen is not None and not bpy.app.background:
+            bpy.ops.screen.animation_play()
+
+
 class ShowInImageEditor(_OnPreview):
     """Show the preview in an Image Editor, where it plays with the scene"""
 
@@ -318,7 +343,7 @@ def _image_editor(context: Context) -> Area:
 
 
 _CLASSES = (
-    LoadResult, ShowInImageEditor, CompareStill, SendToSequencer, ExportPreview, UseSettings, RefreshHistory,
+    LoadResult, PlayPreview, ShowInImageEditor, CompareStill, SendToSequencer, ExportPreview, UseSettings, RefreshHistory,
     RemovePreview, PruneHistory, OpenFolder,
 )  # fmt: skip
 _shortcuts: list[tuple[KeyMap, KeyMapItem]] = []

@@ -210,7 +210,7 @@ def _take_seeds(scene: Scene, known: models.Known) -> range:
 
 
 def _label(request: PreviewRequest, known: models.Known) -> str:
-    words = [request.model if len(request.model) < 24 else Path(request.model).name]
+    words = [Path(request.model).name]
     if not known.is_one_pass:
         words.append(f"seed {request.seed}")
     return ", ".join(words)

@@ -39,7 +39,7 @@ def test_the_addon_comes_and_goes_without_a_trace_more_than_once(blender):
     types, operators, on_scene = seen[0]
     assert on_scene == ["puppet_master", "puppet_master_clips"]
     previews = {"make_still", "add_drag", "remove_drag", "preview", "cancel", "retry", "clear_jobs", "load_result"}
-    playback = {"show_in_image_editor", "compare", "send_to_sequencer", "export", "use_settings", "open_folder"}
+    playback = {"play", "show_in_image_editor", "compare", "send_to_sequencer", "export", "use_settings", "open_folder"}
     history = {"refresh_history", "remove_preview", "prune_history"}
     backend = {"install_backend", "verify_backend", "uninstall_backend", "cancel_install", "start_backend"}
     backend |= {"stop_backend", "restart_backend", "measure_models", "open_log", "copy_report"}
