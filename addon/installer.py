@@ -492,6 +492,8 @@ def explain(lines: list[str], code: int) -> str:
         return "the package index cannot be reached; check the network and install again to go on"
     if found := re.findall(r"No matching distribution found for (\S+)", text):
         return f"the package index has no {found[-1]} for this machine"
+    if found := re.findall(r"Cannot install (?:[\w.=+-]+ and )?([\w-]+)", text):
+        return f"the package index has no {found[-1]} of the locked version for this machine"
     if "Permission denied" in text:
         return "a file cannot be written (permission denied)"
     errors = [line.strip().removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]

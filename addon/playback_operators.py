@@ -343,8 +343,8 @@ def _image_editor(context: Context) -> Area:
 
 
 _CLASSES = (
-    LoadResult, PlayPreview, ShowInImageEditor, CompareStill, SendToSequencer, ExportPreview, UseSettings, RefreshHistory,
-    RemovePreview, PruneHistory, OpenFolder,
+    LoadResult, PlayPreview, ShowInImageEditor, CompareStill, SendToSequencer, ExportPreview, UseSettings,
+    RefreshHistory, RemovePreview, PruneHistory, OpenFolder,
 )  # fmt: skip
 _shortcuts: list[tuple[KeyMap, KeyMapItem]] = []
 
