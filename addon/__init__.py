@@ -8,6 +8,7 @@ can explain a missing Blender module before anything needs it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 _registered = False
@@ -31,6 +32,13 @@ def unregister() -> None:
     for module in reversed(_modules()):
         module.unregister()
     _registered = False
+
+
+def commands() -> dict[str, Callable[[list[str], str], int]]:
+    """What the add-on adds to `blender --command puppet_master`: each takes its words and its name for messages."""
+    from . import preview_command
+
+    return {"preview": preview_command.main}
 
 
 def _modules() -> list[ModuleType]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import bpy
 from bpy.types import ImageFormatSettings, SequenceEditor
 
 # 4.2-4.5 call it "EEVEE Next"; from 5.0 on it has the old name back.
 EEVEE_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT"})
+
+
+# From 4.5 on Blender wants to be told which paths may begin with "//"; before, it does not know the word.
+RELATIVE_PATH = {"ANIMATABLE"} | ({"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set())
 
 
 def media_type_values(settings: ImageFormatSettings) -> dict[str, str]:

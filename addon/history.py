@@ -7,6 +7,7 @@ Folders are stored relative to the .blend where that is possible, so that both c
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from .preview_settings import PuppetHistoryEntry
 
 SETTINGS = "preview.json"
 MEGABYTE = 1_000_000
-# Settings that no result says and that need not be put back.
+# While the file is saved: where each entry's folder is, by scene and place in the list.
 _absolute: dict[tuple[str, int], Path] = {}
 
 
@@ -40,7 +41,7 @@ def add(scene: Scene, folder: Path, frame: int, camera: str = "") -> PuppetHisto
 
 def folder_of(entry: PuppetHistoryEntry) -> Path:
     """Where an entry's result is."""
-    return Path(bpy.path.abspath(entry.folder))
+    return Path(os.path.normpath(bpy.path.abspath(entry.folder)))
 
 
 def active(scene: Scene) -> PuppetHistoryEntry:

@@ -56,6 +56,7 @@ IN_USE = "in-use"
 SHARES = {"python": 0.02, "device": 0.04, "environment": 0.08, "torch": 0.55, "libraries": 0.95, "verify": 1.0}
 EXIT_CODES = {"backend": 6, "output": 7, "requirement": 8, "cancelled": 130}
 PROBE_S = 20.0
+UNREACHABLE = r"Temporary failure in name resolution|Failed to establish a new conn|getaddrinfo failed|ProxyError"
 
 _child: subprocess.Popen[str] | None = None
 _cancelled = threading.Event()
@@ -488,7 +489,7 @@ def explain(lines: list[str], code: int) -> str:
     text = "".join(lines)
     if "No space left on device" in text:
         return "the disk is full; make room and install again to go on"
-    if re.search(r"Temporary failure in name resolution|Failed to establish a new connection|getaddrinfo failed", text):
+    if re.search(UNREACHABLE, text):
         return "the package index cannot be reached; check the network and install again to go on"
     if found := re.findall(r"No matching distribution found for (\S+)", text):
         return f"the package index has no {found[-1]} for this machine"

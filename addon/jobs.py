@@ -20,11 +20,14 @@ __all__ = ["Connect", "PreviewJob", "State"]
 POLL_S = 0.05
 TICK_S = 0.1
 TICK_BUDGET_S = 0.005
+REDRAW_S = 0.25  # between two drawings of the panels for mere progress: drawing is work too
 JOIN_TIMEOUT_S = 5.0
 KEPT = 8  # jobs that are over
 MAX_UNDER_WAY = 32
 
 _jobs: list[PreviewJob] = []
+_drawn = 0.0
+_to_draw = False
 
 
 def listed() -> tuple[PreviewJob, ...]:
@@ -119,16 +122,25 @@ def clear() -> None:
 
 def tick() -> float | None:
     """The timer: take in news, redraw if there was any; seconds until the next call, None at the end."""
+    global _to_draw
     with pace.measured("following previews"):
-        changed = thumbnails.play()
-        deadline = time.monotonic() + TICK_BUDGET_S
+        began, before = time.monotonic(), len(under_way())
         for job in under_way():
-            changed |= _take_in(job)
-            if time.monotonic() > deadline:
+            _to_draw |= _take_in(job)
+            if time.monotonic() - began > TICK_BUDGET_S:
                 break
-        if changed:
+        left = len(under_way())
+        _draw(began, at_once=left != before)
+        return TICK_S if left else None
+
+
+def _draw(now: float, at_once: bool) -> None:
+    """Draw the panels if there is news or an estimate plays, not too often."""
+    global _drawn, _to_draw
+    if at_once or now - _drawn > REDRAW_S:
+        if thumbnails.play() or _to_draw:
             redraw_panels()
-        return TICK_S if under_way() else None
+        _drawn, _to_draw = now, False
 
 
 def redraw_panels() -> None:

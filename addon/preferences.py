@@ -13,6 +13,7 @@ from bpy.types import AddonPreferences, Context
 
 from ..backend.errors import InputError, OutputError, RequirementError
 from . import backend_link, install
+from .compat import RELATIVE_PATH
 from .files import make_folder
 
 # `puppet_master` under pip, `bl_ext.<repository>.puppet_master` in Blender.
@@ -21,8 +22,6 @@ ROOT_PACKAGE = __package__.rpartition(".")[0]
 # a window brings a Python of its own, which does not.
 RUNS_AS_MODULE = not bpy.app.binary_path
 
-# From 4.5 on Blender wants to be told which paths may begin with "//"; before, it does not know the word.
-_RELATIVE = {"ANIMATABLE"} | ({"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set())
 BUILD_ITEMS = (
     ("auto", "Automatic", "The build that serves this machine best, found by a probe"),
     ("cpu", "CPU", "Runs everywhere; the smallest download"),
@@ -61,7 +60,7 @@ class Preferences(AddonPreferences):
         description="Where stills and previews are kept; empty: beside the .blend, or a folder of this extension "
         "while the file is not saved",
         subtype="DIR_PATH",
-        options=_RELATIVE,
+        options=RELATIVE_PATH,
     )
     history_limit: IntProperty(
         name="History Limit",

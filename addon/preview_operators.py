@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, IntProperty
@@ -125,7 +128,7 @@ class ClearJobs(Operator):
         return {"FINISHED"}
 
 
-def request_of(scene: Scene, still_png: bytes, seed: int | None = None) -> PreviewRequest:
+def request_of(scene: Scene, still_png: bytes) -> PreviewRequest:
     """The request for a preview of this scene's drags on a still.
 
     Raises:
@@ -141,12 +144,17 @@ def request_of(scene: Scene, still_png: bytes, seed: int | None = None) -> Previ
         frames=settings.frames if own else None,
         steps=settings.steps if custom else models.steps_for(settings.model, more.quality),
         guidance=(settings.guidance_first, settings.guidance_last) if own else None,
-        seed=settings.seed if seed is None else seed,
+        seed=settings.seed,
     )
 
 
-def new_jobs(scene: Scene, wants_estimates: bool | None = None) -> list[PreviewJob]:
+def new_jobs(scene: Scene, only_one: bool = False, **own: Any) -> list[PreviewJob]:
     """Jobs for previews of the scene as it is now, one for each variation; results are shown in the scene.
+
+    Args:
+        scene: what to preview.
+        only_one: whatever number of variations is set.
+        own: `model`, `seed`, `frames`, `steps`, `guidance` in place of the scene's.
 
     Raises:
         PuppetMasterError: a drag or the model is not valid, the backend is not installed, results cannot be
@@ -155,7 +163,7 @@ def new_jobs(scene: Scene, wants_estimates: bool | None = None) -> list[PreviewJ
     settings = scene.puppet_master
     with pace.measured("preparing previews"):
         drags = handles.drags_of(scene)  # before the still: a wrong drag must not cost a render
-        known = models.look_up(settings.model, afresh=True)
+        known = models.look_up(own.get("model", settings.model), afresh=True)
         if known.info is None:
             raise ModelError(known.fault)
         known.info.check_drags(len(drags))
@@ -170,16 +178,17 @@ def new_jobs(scene: Scene, wants_estimates: bool | None = None) -> list[PreviewJ
         show = shower(scene, still.frame)
         png = still.path.read_bytes()
         stem, made = above / f"{title(scene)}-{time.strftime('%Y%m%d-%H%M%S')}", []
-        for seed in _take_seeds(scene, known):
+        asked = request_of(scene, png)
+        asked = replace(asked, **{name: value for name, value in own.items() if value is not None})
+        seeds = [asked.seed] if only_one else _take_seeds(scene, known)
+        for request in (replace(asked, seed=seed) for seed in seeds):
             folder = free_folder(stem, {job.folder for job in made})
-            request = request_of(scene, png, seed)
-            words = _label(request, known)
-            looks_on = not bpy.app.background if wants_estimates is None else wants_estimates
+            words, looks_on = _label(request, known), not bpy.app.background
             made.append(PreviewJob(request, folder, jobs.connector(backend), show, words, looks_on))
     return made
 
 
-def shower(scene: Scene, frame: int) -> object:
+def shower(scene: Scene, frame: int) -> Callable[[PreviewJob], None]:
     """What shows a finished job's result in the scene, on the camera that saw its still."""
     uid, camera = scene.session_uid, scene.camera.name if scene.camera is not None else ""
 

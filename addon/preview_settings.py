@@ -17,6 +17,7 @@ from bpy.props import (
 from bpy.types import Context, PropertyGroup, Scene
 
 from . import models, playback
+from .compat import RELATIVE_PATH
 
 QUALITY_ITEMS = (
     (models.DRAFT, "Draft", "Fewer sampling steps than the model declares: quick, to judge the motion"),
@@ -41,7 +42,10 @@ class PuppetHistoryEntry(PropertyGroup):
 
     name: StringProperty(name="Name", description="What the preview is called in the list")
     folder: StringProperty(
-        name="Folder", description="Where its frames, video and settings are", subtype="DIR_PATH"
+        name="Folder",
+        description="Where its frames, video and settings are",
+        subtype="DIR_PATH",
+        options=RELATIVE_PATH,
     )
     frame: IntProperty(name="Frame", description="Scene frame at which its still was rendered", default=1)
     camera: StringProperty(name="Camera", description="Camera that saw its still")

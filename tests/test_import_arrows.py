@@ -95,6 +95,11 @@ def test_a_room_imports_only_what_the_design_allows(room):
     assert violations(room) == []
 
 
+def test_the_python_interface_leads_to_the_addon_alone():
+    names = {name for _, name in imports_of((ROOT / "api.py").read_text("utf-8"), f"{PACKAGE}.api", False)}
+    assert {name.rpartition(".")[0] for name in names} == {f"{PACKAGE}.addon.api"}
+
+
 def test_the_root_imports_nothing_but_what_it_registers_in_blender_and_that_lazily():
     tree = ast.parse((ROOT / "__init__.py").read_text("utf-8"))
     assert not any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in tree.body)

@@ -37,7 +37,7 @@ def index(versions, monkeypatch):
         if name.startswith("PIP_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_RETRIES", "1")
     monkeypatch.setenv("PIP_TIMEOUT", "60")
     served = wheel_index.WheelIndex(versions)
     yield served
@@ -201,7 +201,7 @@ def test_what_the_index_lacks_and_an_index_that_is_not_there_are_told_apart(root
     assert "the package index has no uvicorn" in str(task.error)
     index.close()
     task = run(install.install(root, "cpu", index.url, sys.executable), until)
-    assert "uvicorn" in str(task.error) or "cannot be reached" in str(task.error)
+    assert "the package index cannot be reached" in str(task.error)
     assert install.look(root).condition is Condition.INCOMPLETE
 
 

@@ -55,16 +55,16 @@ def scenario():
     scene.frame_set(settings.result_frame + 13)
     yield 0.5
     window.screenshot("04-last-frame.png")
-    yield from press(window, "puppet_master.compare", across=0.83)
+    yield from press(window, "puppet_master.compare", across=0.83, down=0.6)
     yield from wait_for(lambda: more.shown == "STILL", 5, "the still")
     window.screenshot("05-still.png")
-    yield from press(window, "puppet_master.compare", across=0.83)
+    yield from press(window, "puppet_master.compare", across=0.83, down=0.6)
     yield from wait_for(lambda: more.shown == "PREVIEW", 5, "the preview again")
-    yield from press(window, "puppet_master.play")
+    yield from press(window, "puppet_master.play", down=0.6)
     yield 1.0
     assert window.window.screen.is_animation_playing
     assert (scene.frame_preview_start, scene.frame_preview_end) == (1, 14)
-    yield from press(window, "puppet_master.play")
+    yield from press(window, "puppet_master.play", down=0.6)
     yield from wait_for(lambda: not window.window.screen.is_animation_playing, 5, "the stop")
     scene.frame_set(10)
     done("it plays, and changes with its still")
@@ -89,7 +89,7 @@ def scenario():
     yield 0.7
     window.screenshot("06-estimate.png")
     done("three variations wait or run, with an estimate of the first")
-    yield from press(window, f"puppet_master.cancel(serial={first.serial})", across=0.83)
+    yield from press(window, f"puppet_master.cancel(serial={first.serial})", across=0.83, down=0.55)
     yield from wait_for(lambda: first.state is jobs.State.CANCELLED, 30, "the cancelled job")
     yield from wait_for(lambda: jobs.under_way()[0].state is jobs.State.RUNNING, 30, "the next job")
     yield 0.5
@@ -124,9 +124,9 @@ def scenario():
     report["backend_pid"] = link.pid()
 
 
-def press(window, operator, across=0.5):
+def press(window, operator, across=0.5, down=0.3):
     """Find a button of the sidebar by what it calls, and click it."""
-    button = yield from window.find_button(operator, across)
+    button = yield from window.find_button(operator, across, down)
     yield from window.click(*button)
     yield 0.2
 
