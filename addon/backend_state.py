@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -144,10 +146,15 @@ def tick() -> float:
 _own_render = False
 
 
-def our_own_render(under_way: bool) -> None:
-    """Whether the render that begins next is a still's: it needs the weights right after."""
+@contextmanager
+def own_render() -> Iterator[None]:
+    """Renders within the block are stills: the weights are needed right after them."""
     global _own_render
-    _own_render = under_way
+    _own_render = True
+    try:
+        yield
+    finally:
+        _own_render = False
 
 
 @persistent

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from bpy.types import Context, UILayout
@@ -21,6 +22,11 @@ def draw_text(layout: UILayout, context: Context, text: str, icon: str = "NONE")
             column.label(text=line)
         else:
             column.label(text=line, icon=icon if number == 0 else "BLANK1")
+
+
+def without_log(text: str) -> str:
+    """A message without the path of the log, for which there is a button."""
+    return re.sub(r"; its log: [^;]+", "", text)
 
 
 def split_column(layout: UILayout) -> UILayout:

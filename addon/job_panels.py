@@ -6,8 +6,10 @@ from __future__ import annotations
 import bpy
 from bpy.types import AnyType, Context, Panel, UILayout, UIList
 
+from ..backend.errors import BackendError
 from . import backend_state, jobs, models, thumbnails
-from .drawing import draw_text, split_column
+from .backend_operators import OpenLog
+from .drawing import draw_text, split_column, without_log
 from .panels import PuppetTab
 from .playback_operators import (
     CompareStill,
@@ -132,7 +134,7 @@ def _draw_state(layout: UILayout, context: Context) -> None:
         row.operator(shown.mend, text=shown.mend_text)
     # Jobs that failed say why themselves.
     if shown.why and not (shown.state is backend_state.State.FAILED and jobs.listed()):
-        draw_text(layout, context, shown.why)
+        draw_text(layout, context, without_log(shown.why))
 
 
 def _draw_settings(layout: UILayout, context: Context) -> None:
@@ -186,7 +188,7 @@ def _draw_job(layout: UILayout, context: Context, job: PreviewJob) -> None:
     if picture:
         layout.template_icon(picture, scale=PICTURE_SCALE)
     if job.error is not None:
-        draw_text(layout, context, str(job.error))
+        draw_text(layout, context, without_log(str(job.error)))
     elif job.detail and job.state.final:
         draw_text(layout, context, job.detail, "INFO")
     if job.state in (State.FAILED, State.CANCELLED):
@@ -195,6 +197,8 @@ def _draw_job(layout: UILayout, context: Context, job: PreviewJob) -> None:
 
 def _draw_retry(layout: UILayout, job: PreviewJob) -> None:
     buttons = layout.row(align=True)
+    if isinstance(job.error, BackendError):
+        buttons.operator(OpenLog.bl_idname, icon="TEXT")
     again = buttons.operator(RetryPreview.bl_idname, icon="FILE_REFRESH")
     again.serial, again.cheaper = job.serial, False
     if job.lacked_memory:

@@ -13,7 +13,7 @@ from bpy.types import Context, Operator, Scene
 
 from ..backend.errors import InputError, PuppetMasterError
 from ..backend.protocol import Drag, DragPoint
-from . import handles, preferences
+from . import backend_state, handles, preferences
 from .still import Still, render_still
 
 
@@ -107,7 +107,8 @@ def make_still(scene: Scene) -> Still:
     Raises:
         PuppetMasterError: see `still.render_still` and `preferences.output_folder`.
     """
-    still = render_still(scene, preferences.output_folder() / f"{_title(scene)}-still.png")
+    with backend_state.own_render():
+        still = render_still(scene, preferences.output_folder() / f"{_title(scene)}-still.png")
     scene.puppet_master.still_path = str(still.path)
     return still
 

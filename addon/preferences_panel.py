@@ -39,7 +39,7 @@ def _draw_state(layout: UILayout, context: Context, shown: backend_state.Shown) 
         buttons.operator("puppet_master.restart_backend", icon="FILE_REFRESH")
         buttons.operator("puppet_master.stop_backend", icon="SNAP_FACE")
     if shown.why and shown.state is not State.INSTALLING:
-        drawing.draw_text(layout, context, shown.why)
+        drawing.draw_text(layout, context, drawing.without_log(shown.why))
     if (task := install.task()) is not None:
         _draw_task(layout, context, task)
 

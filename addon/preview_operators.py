@@ -20,7 +20,7 @@ from bpy.types import Context, Event, KeyMap, KeyMapItem, Operator, Scene
 
 from ..backend.errors import InputError, ModelError, OutputError, PuppetMasterError
 from ..backend.protocol import PreviewRequest
-from . import backend_link, backend_state, handles, history, jobs, models, operators, pace, playback, preferences
+from . import backend_link, handles, history, jobs, models, operators, pace, playback, preferences
 from .preview_job import PreviewJob
 
 MIN_FRAMES = 2
@@ -169,11 +169,7 @@ def new_jobs(scene: Scene, only_one: bool = False, **own: Any) -> list[PreviewJo
         known.info.check_drags(len(drags))
         backend = preferences.backend_settings()
         above = writable(preferences.output_folder())
-    backend_state.our_own_render(True)
-    try:
-        still = operators.make_still(scene)
-    finally:
-        backend_state.our_own_render(False)
+    still = operators.make_still(scene)
     with pace.measured("making requests"):
         show = shower(scene, still.frame)
         png = still.path.read_bytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 import pytest
 from PIL import Image
-from puppet_master.addon import backend_link, handles, jobs, models, pace, preview_operators
+from puppet_master.addon import backend_link, handles, jobs, models, pace, preferences, preview_operators
 from puppet_master.addon.jobs import State
 from puppet_master.backend.errors import BackendError
 from puppet_master.backend.protocol import Drag, DragPoint
@@ -105,3 +105,24 @@ def test_what_waited_behind_a_crash_is_made_by_the_next_backend(ready, until, mo
     until(lambda: jobs.tick() is None, MADE_S)
     assert (ran.state, waited.state) == (State.FAILED, State.DONE), waited.text()
     assert backend_link.pid() != first
+
+
+def loaded():
+    return any(model["loaded"] for model in backend_link.client().health()["models"])
+
+
+def test_weights_leave_memory_when_that_is_asked_for_and_before_renders_but_not_stills(ready, until):
+    own = preferences.own()
+    own.free_before_render = True
+    ready.puppet_master.model = "tiny"
+    bpy.ops.puppet_master.preview()
+    assert loaded()
+    bpy.ops.puppet_master.make_still()
+    bpy.ops.puppet_master.preview()  # its still is a render too
+    assert loaded()
+    bpy.ops.render.render()
+    until(lambda: not loaded())
+    own.free_before_render, own.memory = False, "free"
+    bpy.ops.puppet_master.preview()
+    until(lambda: not loaded())
+    own.memory = "keep"

@@ -158,7 +158,7 @@ def preferences():
     bpy.data.window_managers[0].addon_search = "Puppet"
     yield 1.5
     last = bpy.context.window_manager.windows[-1]
-    with bpy.context.temp_override(window=last, screen=last.screen):
+    with bpy.context.temp_override(window=last):
         bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
     yield 0.5
     Window().screenshot("11-preferences.png")

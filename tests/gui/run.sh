@@ -47,4 +47,8 @@ timeout 1800 blender --gpu-backend opengl --window-geometry 0 0 1280 "$height" -
     --enable-event-simulate ${4:+"$(realpath "$4")"} -P "$here/${SCENARIO:-preview_in_window}.py" >"$out/blender.log" 2>&1 || true
 [ -s "$out/result.json" ] || { tail -20 "$out/blender.log" >&2; echo "gui: no result; see $out/blender.log" >&2; exit 1; }
 cat "$out/result.json"
+# The backend ends with its Blender.
+pid=$(sed -n 's/.*"backend_pid": \([0-9]*\).*/\1/p' "$out/result.json")
+for _ in $(seq 50); do [ -z "$pid" ] || ! kill -0 "$pid" 2>/dev/null || { sleep 0.1; continue; }; pid=; break; done
+[ -z "$pid" ] || { echo "gui: the backend $pid outlived its Blender" >&2; exit 1; }
 grep -q '"passed": true' "$out/result.json"
