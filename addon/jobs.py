@@ -138,8 +138,9 @@ def _draw(now: float, at_once: bool) -> None:
     """Draw the panels if there is news or an estimate plays, not too often."""
     global _drawn, _to_draw
     if at_once or now - _drawn > REDRAW_S:
-        if thumbnails.play() or _to_draw:
-            redraw_panels()
+        with pace.measured("playing estimates"):
+            if thumbnails.play() or _to_draw:
+                redraw_panels()
         _drawn, _to_draw = now, False
 
 
@@ -162,7 +163,8 @@ def _take_in(job: PreviewJob) -> bool:
     before = job.text(), job.progress, job.estimate
     over = job.pump()
     if job.estimate is not None and job.estimate is not before[2]:
-        thumbnails.show_strip(picture_key(job), job.estimate.strip_png, job.estimate.frames)
+        with pace.measured("taking in an estimate"):
+            thumbnails.show_strip(picture_key(job), job.estimate.strip_png, job.estimate.frames)
     if over:
         _note_end(job)
     return before != (job.text(), job.progress, job.estimate)

@@ -63,7 +63,7 @@ class Preferences(AddonPreferences):
         options=RELATIVE_PATH,
     )
     history_limit: IntProperty(
-        name="History Limit",
+        name="History Limit (MB)",
         description="Megabytes that Prune leaves of a scene's previews",
         default=1024,
         min=0,
@@ -74,7 +74,7 @@ class Preferences(AddonPreferences):
         name="Memory", description="What happens to the weights after a preview", items=MEMORY_ITEMS
     )
     idle_minutes: IntProperty(
-        name="Idle Time",
+        name="Idle Time (min)",
         description="Minutes without a preview after which the weights leave memory; 0: never",
         default=15,
         min=0,

@@ -63,7 +63,8 @@ def _draw_environment(
         layout.label(text="Looking what is installed")
         return
     row = layout.row()
-    row.label(text=f"Environment: {found.condition.value}", icon="PACKAGE")
+    unused = ", not used" if preferences.backend_python else ""
+    row.label(text=f"Environment: {found.condition.value}{unused}", icon="PACKAGE")
     buttons = row.row(align=True)
     if found.condition in (Condition.COMPLETE, Condition.OUTDATED):
         words = "Upgrade" if found.condition is Condition.OUTDATED else "Reinstall"

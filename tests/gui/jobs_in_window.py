@@ -39,7 +39,8 @@ def scenario():
     done("the panel says how the backend stands")
 
     ticks = watch_ticks()
-    yield from press(window, "puppet_master.preview()")
+    yield from window.move(300, 700)
+    window.key("P", ctrl=True, alt=True)
     yield from wait_for(lambda: jobs.current() is not None, 60, "the job")
     ticks.clear()
     window.screenshot("02-starting.png")
@@ -118,7 +119,7 @@ def scenario():
     window.screenshot("10-restarted.png")
     done("Restart Backend mends it")
 
-    yield from preferences()
+    yield from preferences(window)
     done("the preferences show the backend, the models and the log")
     report["main_thread_ms"] = {what: round(seconds * 1000, 1) for what, seconds in pace.longest().items()}
     report["backend_pid"] = link.pid()
@@ -146,22 +147,19 @@ def in_image_editor(window):
     yield 0.3
 
 
-def preferences():
-    """The add-on's preferences in a window of their own."""
+def preferences(window):
+    """The add-on's preferences, in the place of the 3D viewport."""
     own = bpy.context.preferences.addons[PACKAGE].preferences
     own.show_log = True
     bpy.ops.puppet_master.measure_models()
-    bpy.ops.screen.userpref_show()
-    yield 0.5
+    area = window.area
+    area.ui_type = "PREFERENCES"
     bpy.context.preferences.active_section = "ADDONS"
-    bpy.ops.preferences.addon_show(module=PACKAGE)
     bpy.data.window_managers[0].addon_search = "Puppet"
+    bpy.ops.preferences.addon_expand(module=PACKAGE)
     yield 1.5
-    last = bpy.context.window_manager.windows[-1]
-    with bpy.context.temp_override(window=last):
-        bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
-    yield 0.5
-    Window().screenshot("11-preferences.png")
+    window.screenshot("11-preferences.png")
+    area.ui_type = "VIEW_3D"
 
 
 def done(step):
