@@ -8,6 +8,7 @@ can explain a missing Blender module before anything needs it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 _registered = False
@@ -33,23 +34,42 @@ def unregister() -> None:
     _registered = False
 
 
+def commands() -> dict[str, Callable[[list[str], str], int]]:
+    """What the add-on adds to `blender --command puppet_master`: each takes its words and its name for messages."""
+    from . import preview_command
+
+    return {"preview": preview_command.main}
+
+
 def _modules() -> list[ModuleType]:
     """The modules that register something, each after those it builds on."""
     from . import (
         anchors,
         backend_link,
+        backend_operators,
+        backend_state,
+        background,
         from_animation_operators,
         handle_operators,
-        handle_panels,
         handle_tool,
         handles,
+        history,
+        install,
+        job_panels,
         jobs,
-        operators,
         overlay,
         panels,
+        playback_operators,
         preferences,
+        preview_operators,
+        preview_settings,
         still_operators,
+        thumbnails,
     )
 
-    handling = [handles, anchors, handle_operators, still_operators, from_animation_operators, handle_tool, overlay]
-    return [preferences, *handling, backend_link, jobs, operators, handle_panels, panels]
+    stored = [preferences, handles, preview_settings, history]
+    handling = [anchors, handle_operators, still_operators, from_animation_operators, handle_tool, overlay]
+    # Jobs end before the backend that they wait for, programs before what they report to.
+    running = [install, background, thumbnails, backend_link, jobs, backend_state]
+    doing = [preview_operators, playback_operators, backend_operators]
+    return [*stored, *handling, *running, *doing, panels, job_panels]

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
-from bpy.types import ImageFormatSettings
+from bpy.types import ImageFormatSettings, SequenceEditor
 
 # 4.2-4.5 call it "EEVEE Next"; from 5.0 on it has the old name back.
 EEVEE_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT"})
+# From 4.5 on Blender wants to be told which paths may begin with "//"; before, it does not know the word.
+RELATIVE_PATH = {"ANIMATABLE"} | ({"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set())
 
 
 def eevee_engine() -> str:
@@ -30,3 +34,8 @@ def cycles_can_denoise() -> bool:
 def is_selected(bone: bpy.types.PoseBone) -> bool:
     """From 5.0 on pose bones are selected themselves; before, the armature's bones are."""
     return bone.select if hasattr(bone, "select") else bone.bone.select
+
+
+def strips_of(editor: SequenceEditor) -> Any:
+    """The strips of a Sequencer; up to 4.3 they are called sequences."""
+    return editor.strips if hasattr(editor, "strips") else editor.sequences

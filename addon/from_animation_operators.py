@@ -132,7 +132,7 @@ class DragsFromAnimation(HandleEdit, Operator):
         settings = context.scene.puppet_master
         handle_edits.select(settings, handle_edits.all_points(settings, indices))
         hidden = sum(is_hidden for _, is_hidden in made)
-        text = f"{len(made)} drags made" + (f", {hidden} of them hidden" if hidden else "")
+        text = f"Drags made: {len(made)}" + (f", {hidden} of them hidden" if hidden else "")
         self.report({"WARNING" if left_out else "INFO"}, "; ".join([text, *left_out]))
 
     def _sources(self, context: Context) -> list[Source]:

@@ -7,8 +7,8 @@ import bpy
 from bpy.props import StringProperty
 from bpy.types import Context, Operator
 
-from ..backend.errors import InputError, PuppetMasterError
-from . import operators, still_status, stills
+from ..backend.errors import InputError, ModelError, PuppetMasterError
+from . import models, still_status, stills
 from .framing import STILL_NAME
 from .handle_operators import HandleEdit
 
@@ -28,11 +28,26 @@ class MakeStill(StillEdit, Operator):
 
     def edit(self, context: Context) -> None:
         """Make it in the output folder; it is shown where it was shown before."""
-        still = operators.make_still(context.scene)
+        still = stills.make_scenes_still(context.scene)
         if (image := bpy.data.images.get(STILL_NAME)) is not None:
             image.filepath = str(still.path)
             image.reload()
         self.report({"INFO"}, f"Still of {still.width}x{still.height} pixels: {still.path}")
+
+
+class MatchModelSize(StillEdit, Operator):
+    """Give the still the size that the chosen model works at best"""
+
+    bl_idname = "puppet_master.match_model_size"
+    bl_label = "Match Model's Size"
+
+    def edit(self, context: Context) -> None:
+        """Set the longer side."""
+        settings = context.scene.puppet_master
+        known = models.look_up(settings.model, afresh=True)
+        if known.info is None:
+            raise ModelError(known.fault)
+        settings.still_size = max(known.info.width, known.info.height)
 
 
 class UseImage(StillEdit, Operator):
@@ -56,7 +71,7 @@ class UseImage(StillEdit, Operator):
         else:
             settings.still_source, settings.still_image = still_status.IMAGE, image
         try:
-            operators.make_still(context.scene)
+            stills.make_scenes_still(context.scene)
         except PuppetMasterError:
             settings.still_source, settings.still_image = before
             raise
@@ -74,7 +89,7 @@ class UseRenderResult(StillEdit, Operator):
         before = settings.still_source
         settings.still_source = still_status.RENDER_RESULT
         try:
-            operators.make_still(context.scene)
+            stills.make_scenes_still(context.scene)
         except PuppetMasterError:
             settings.still_source = before
             raise
@@ -111,7 +126,7 @@ class OpenStill(StillEdit, Operator):
         context.space_data.image = image
 
 
-_CLASSES = (MakeStill, UseImage, UseRenderResult, OpenStill)
+_CLASSES = (MakeStill, MatchModelSize, UseImage, UseRenderResult, OpenStill)
 
 
 def register() -> None:

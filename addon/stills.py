@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..backend.errors import InputError
 from ..backend.png import encode_png
-from . import anchors, still_status
+from . import anchors, backend_state, preferences, still_status
 from .files import make_folder, whole
 from .projection import WHOLE
 from .still import Still, check_size, render_still, save_render_result
@@ -35,10 +35,26 @@ def make_still(scene: Scene, path: Path) -> Still:
         still_status.RENDER_RESULT: copy_render_result,
         still_status.IMAGE: copy_image,
     }[scene.puppet_master.still_source]
-    still = make(scene, path)
+    with backend_state.own_render():
+        still = make(scene, path)
     remember(scene, still)
     anchors.refresh(scene)
     return still
+
+
+def make_scenes_still(scene: Scene) -> Still:
+    """Make the scene's still in the output folder; each replaces the one before.
+
+    Raises:
+        PuppetMasterError: see `make_still` and `preferences.output_folder`.
+    """
+    return make_still(scene, preferences.output_folder() / f"{title(scene)}-still.png")
+
+
+def title(scene: Scene) -> str:
+    """What files of this scene are called: the .blend's name, "untitled" before it has one."""
+    name = Path(bpy.data.filepath).stem or "untitled"
+    return bpy.path.clean_name(name if len(bpy.data.scenes) == 1 else f"{name}-{scene.name}")
 
 
 def remember(scene: Scene, still: Still) -> None:

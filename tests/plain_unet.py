@@ -7,12 +7,15 @@ expanded per frame, explicit softmax, the context copied to every pixel by diffu
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from diffusers.models.attention_processor import Attention
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from puppet_master.backend.model import DragSpatioTemporalUNet
 from puppet_master.backend.model.blocks import DragDownBlock, DragUpBlock
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 def drag_image(drags: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -83,10 +86,16 @@ def tokens(mlp: torch.nn.Module, hidden: torch.Tensor, drags: torch.Tensor, dim:
 
 
 class AllToFirst:
-    """diffusers attention processor: keys and values of frame 0 copied to every frame, softmax spelled out."""
+    """diffusers attention processor: keys and values of frame 0 copied to every frame.
 
-    def __init__(self, frames: int) -> None:
-        self.frames = frames
+    Args:
+        frames: of each clip.
+        fused: torch's fused attention, which keeps no weights, as xformers' does in the published code; otherwise the
+            softmax is spelled out.
+    """
+
+    def __init__(self, frames: int, fused: bool = False) -> None:
+        self.frames, self.fused = frames, fused
 
     def __call__(self, attn: Attention, hidden_states: torch.Tensor, **_: object) -> torch.Tensor:
         first = hidden_states.unflatten(0, (-1, self.frames))[:, :1]
@@ -95,8 +104,11 @@ class AllToFirst:
             attn.head_to_batch_dim(projection(x))
             for projection, x in ((attn.to_q, hidden_states), (attn.to_k, source), (attn.to_v, source))
         )
-        weights = torch.softmax(query @ key.transpose(-1, -2) * attn.scale, dim=-1)
-        return attn.to_out[0](attn.batch_to_head_dim(weights @ value))
+        if self.fused:
+            attended = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])[:, 0]
+        else:
+            attended = torch.softmax(query @ key.transpose(-1, -2) * attn.scale, dim=-1) @ value
+        return attn.to_out[0](attn.batch_to_head_dim(attended))
 
 
 def forward(
@@ -107,6 +119,8 @@ def forward(
     image_latents: torch.Tensor,
     drags: torch.Tensor,
     fast_images: bool = False,
+    fused_attention: bool = False,
+    checkpointing: bool = False,
 ) -> torch.Tensor:
     """The published forward with `unet`'s weights.
 
@@ -115,13 +129,15 @@ def forward(
         sample: and the rest: as for `unet` itself, with all K slots filled.
         fast_images: take drag images and token sampling from the vectorised code, for timing: the
             published code has no Python loop there either.
+        fused_attention: see `AllToFirst`.
+        checkpointing: compute a layer's activations anew in the backward pass.
     """
     batch, frames = sample.shape[:2]
     for module in unet.modules():
         if isinstance(module, TransformerSpatioTemporalModel):
             for block in module.transformer_blocks:
-                block.attn1.set_processor(AllToFirst(frames))
-    indicator = torch.zeros(batch, frames)
+                block.attn1.set_processor(AllToFirst(frames, fused_attention))
+    indicator = torch.zeros(batch, frames, device=sample.device)
     context = encoder_hidden_states.repeat_interleave(frames, dim=0)
     temb = unet.time_embedding(unet.time_proj(timestep.expand(batch))).repeat_interleave(frames, dim=0)
     hidden = torch.cat([sample, image_latents[:, None].repeat(1, frames, 1, 1, 1)], dim=2)
@@ -149,11 +165,12 @@ def forward(
             found = tokens(mlp, x, drags, unet.config.pos_embed_dim)
         return transformer(block.attentions[index], x, torch.cat([context, found], dim=1))
 
+    run = partial(checkpoint, layer, use_reentrant=False) if checkpointing else layer
     skips = [hidden]
     for block in unet.down_blocks:
         for index, resnet in enumerate(block.resnets):
             conditioned = isinstance(block, DragDownBlock)
-            hidden = layer(block, index, hidden) if conditioned else resnet(hidden, temb, indicator)
+            hidden = run(block, index, hidden) if conditioned else resnet(hidden, temb, indicator)
             skips.append(hidden)
         if block.downsamplers is not None:
             hidden = block.downsamplers[0](hidden)
@@ -165,7 +182,7 @@ def forward(
         for index, resnet in enumerate(block.resnets):
             hidden = torch.cat([hidden, skips.pop()], dim=1)
             conditioned = isinstance(block, DragUpBlock)
-            hidden = layer(block, index, hidden) if conditioned else resnet(hidden, temb, indicator)
+            hidden = run(block, index, hidden) if conditioned else resnet(hidden, temb, indicator)
         if block.upsamplers is not None:
             hidden = block.upsamplers[0](hidden)
     hidden = unet.conv_out(F.silu(unet.conv_norm_out(hidden)))

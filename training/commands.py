@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -52,6 +54,33 @@ def run(
 def preset(name: Annotated[str, typer.Argument(help="debug, svd or tiny.")]) -> None:
     """Print a preset, to start a configuration of one's own from."""
     typer.echo(preset_text(name), nl=False)
+
+
+@train.command()
+def ablate(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A TOML file, or a preset, such as ablation.")],
+    held_out: Annotated[list[Path], typer.Option("--held-out", metavar="DIR", help="Dataset folder to measure on.")],
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    unfiltered: Annotated[
+        list[Path],
+        typer.Option("--unfiltered", metavar="DIR", help="Unfiltered; stands in for the first of data.clips."),
+    ] = [],  # noqa: B006
+    only: Annotated[list[str], typer.Option("--only", metavar="VARIANT", help="Train these variants alone.")] = [],  # noqa: B006
+    draws: Annotated[int, typer.Option(min=1, help="Drags and noise drawn for each held-out clip.")] = 4,
+    eval_clips: Annotated[
+        int, typer.Option(min=0, help="Measure so many held-out clips as puppet-master eval does, too.")
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Train CONFIG's model without each of the paper's additions, equally long, and compare them on held-out clips."""
+    from .ablation import AblationOrder, table
+    from .ablation import ablate as run_ablation
+
+    order = AblationOrder(
+        config, tuple(held_out), tuple(overrides), tuple(unfiltered), tuple(only), draws, eval_clips
+    )
+    report = run_ablation(order, lambda line: typer.echo(line, err=True))
+    typer.echo(json.dumps(report) if as_json else table(report), nl=as_json)
 
 
 def run_stages(config: BaseConfig) -> None:

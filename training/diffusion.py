@@ -94,12 +94,7 @@ class DiffusionStage:
         """Mean squared error of the UNet's output against what would denoise exactly, weighted."""
         mean, spread = self.settings.log_sigma
         sigma = torch.exp(batch["normal"] * spread + mean)
-        wide = sigma.reshape(-1, 1, 1, 1, 1)
-        noisy = batch["target"] + wide * batch["noise"]
-        c_skip, c_out, _, _ = precondition(wide)
-        output = self.networks.predict(noisy, sigma, self.networks.conditions(batch, batch["keep"]))
-        wanted = (batch["target"] - c_skip * noisy) / c_out
-        errors = (output - wanted).square().mean(dim=(1, 2, 3, 4))
+        errors = squared_errors(self.networks, batch, sigma)
         if "uncertainty" not in self.modules:
             return errors.mean(), {}
         log_uncertainty = self.modules["uncertainty"](sigma)
@@ -160,6 +155,16 @@ class DiffusionStage:
         return pixels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
+def squared_errors(networks: Conditioned, batch: Batch, sigma: torch.Tensor) -> torch.Tensor:
+    """Of each sample the mean squared error `[B]` of the UNet's output, at noise levels `[B]`; see `Mixture.sample`."""
+    wide = sigma.reshape(-1, 1, 1, 1, 1)
+    noisy = batch["target"] + wide * batch["noise"]
+    c_skip, c_out, _, _ = precondition(wide)
+    output = networks.predict(noisy, sigma, networks.conditions(batch, batch["keep"]))
+    wanted = (batch["target"] - c_skip * noisy) / c_out
+    return (output - wanted).square().mean(dim=(1, 2, 3, 4))
+
+
 def residual_scale(folder: Path, count: int = SCALE_FROM) -> float:
     """Factor that gives the residuals to the still unit standard deviation, as SVD's parametrisation assumes.
 
@@ -193,14 +198,14 @@ def cache_folder(config: BaseConfig, settings: DiffusionSettings | DistillSettin
     return settings.latents or config.folder("latents")
 
 
-def run(job: Job) -> None:
-    """The stage `diffusion`."""
+def run(job: Job, scale: float | None = None) -> None:
+    """The stage `diffusion`; `scale`: of the target, measured where it is not given."""
     settings, folder = job.config.section("diffusion"), job.config.folder("diffusion")
     cache = cache_folder(job.config, settings)
     torch.manual_seed(job.config.seed)
     networks = make_networks(settings)
     slots = networks.unet.config.num_drags
-    scale = _scale(folder, cache, settings)
+    scale = scale or _scale(folder, cache, settings)
     stream, vae = open_stream(job, cache, settings.mixture, slots, settings.target, scale)
     stage = DiffusionStage(settings, networks, stream, scale, vae)
     train(stage, settings, folder, job.processes, job.config.log, job.config.seed, job.say)

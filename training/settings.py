@@ -259,6 +259,9 @@ class UnetSettings(Settings):
     drag_embedder_out_channels: list[Count] = Field(default=[24, 24], min_length=1)
     drag_token_cross_attn: bool = True
     drag_token_gate: bool = False
+    drag_end_location: bool = True
+    drag_scale: bool = True
+    all_to_first: bool = True
     dense_bandwidths: list[Positive] = [0.04, 0.12, 0.36]
     carry_bandwidths: list[Positive] = [0.12, 0.36]
 

@@ -33,7 +33,7 @@ SAME = (
 NEW = ("flow_convs", "drag_token_mlps", "token_gates")
 OURS = (
     "num_drags", "pos_embed_dim", "drag_embedder_out_channels", "drag_token_cross_attn", "dense_bandwidths",
-    "carry_bandwidths",
+    "carry_bandwidths", "drag_end_location", "drag_scale", "all_to_first",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ that what is the same for many rows is computed once and not expanded:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock, TemporalBasicTransformerBlock
@@ -37,7 +38,16 @@ class Context:
 
 
 class DragTransformer(TransformerSpatioTemporalModel):
-    """A spatial and a temporal transformer block, mixed by a learned factor (SVD), over one clip's frames."""
+    """A spatial and a temporal transformer block, mixed by a learned factor (SVD), over one clip's frames.
+
+    Args:
+        all_to_first: see `spatial_block`.
+        sizes: of diffusers' transformer.
+    """
+
+    def __init__(self, *heads: int, all_to_first: bool = True, **sizes: Any) -> None:
+        super().__init__(*heads, **sizes)
+        self.all_to_first = all_to_first
 
     def forward(self, hidden: torch.Tensor, context: Context) -> torch.Tensor:
         """`hidden [B·N, C, h, w]` to the same shape."""
@@ -48,7 +58,7 @@ class DragTransformer(TransformerSpatioTemporalModel):
         frame_embedding = self._frame_embedding(frames, x)
         alpha = torch.sigmoid(self.time_mixer.mix_factor).to(x.dtype)
         for spatial, temporal in zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True):
-            x = spatial_block(spatial, x, context)
+            x = spatial_block(spatial, x, context, self.all_to_first)
             y = x.reshape(batch, frames, height * width, -1) + frame_embedding
             y = temporal_block(temporal, y, context)
             x = alpha * x + (1.0 - alpha) * y.reshape(x.shape)
@@ -60,19 +70,24 @@ class DragTransformer(TransformerSpatioTemporalModel):
         return self.time_pos_embed(self.time_proj(index).to(like.dtype))[None, :, None]
 
 
-def spatial_block(block: BasicTransformerBlock, x: torch.Tensor, context: Context) -> torch.Tensor:
+def spatial_block(
+    block: BasicTransformerBlock, x: torch.Tensor, context: Context, to_first: bool = True
+) -> torch.Tensor:
     """All-to-first self-attention, cross-attention to each frame's own tokens, feed-forward.
 
     Args:
         block: holds the weights.
         x: `[B·N, S, C]`.
         context: of the same clips.
+        to_first: whether all frames attend to frame 0, as published; otherwise each to itself, as in SVD.
 
     Returns:
         `[B·N, S, C]`.
     """
     batch, frames, count, dim = context.tokens.shape
-    x = x + all_to_first(block.attn1, block.norm1(x), batch, frames)
+    own = block.norm1(x)
+    attended = all_to_first(block.attn1, own, batch, frames) if to_first else attention(block.attn1, own, own, None)
+    x = x + attended
     tokens = context.tokens.reshape(batch * frames, count, dim)
     mask = None
     if context.mask is not None:

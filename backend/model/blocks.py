@@ -62,6 +62,8 @@ class LayerSizes:
     position_dim: int
     use_tokens: bool
     gate_tokens: bool
+    use_scale: bool
+    all_to_first: bool
 
 
 class DragLayers(nn.Module):
@@ -77,9 +79,12 @@ class DragLayers(nn.Module):
         )
         self.attentions = nn.ModuleList(_transformer(out_channels, sizes) for _ in in_channels)
         self.flow_convs = nn.ModuleList(
-            DragEmbedding(sizes.map_channels, 2 * out_channels, sizes.embedding_channels)
+            DragEmbedding(
+                sizes.map_channels, (2 if sizes.use_scale else 1) * out_channels, sizes.embedding_channels
+            )
             for _ in in_channels
         )
+        self.use_scale = sizes.use_scale
         if sizes.use_tokens:
             self.drag_token_mlps = nn.ModuleList(
                 token_mlp(out_channels, sizes.position_dim, sizes.cross_attention_dim) for _ in in_channels
@@ -90,7 +95,7 @@ class DragLayers(nn.Module):
         self.gradient_checkpointing = False
 
     def encode_drags(self, maps: torch.Tensor) -> list[torch.Tensor]:
-        """Scale and shift of each layer, `[B·N, 2C, h, w]`, from drag images `[B·N, C', h, w]`."""
+        """Scale and shift of each layer, `[B·N, 2C, h, w]`, from drag images `[B·N, C', h, w]`; or `C` shifts."""
         return [embedding(maps) for embedding in self.flow_convs]
 
     def layer(
@@ -103,8 +108,11 @@ class DragLayers(nn.Module):
     ) -> torch.Tensor:
         """One residual block, its modulation by the drags and its transformer."""
         hidden = self._checkpointed(self.resnets[index], hidden, temb, conditioning.no_image_only)
-        scale, shift = modulation.chunk(2, dim=1)
-        hidden = hidden * (1 + scale) + shift
+        if self.use_scale:
+            scale, shift = modulation.chunk(2, dim=1)
+            hidden = hidden * (1 + scale) + shift
+        else:
+            hidden = hidden + modulation
         tokens = None
         if self.use_tokens:
             tokens = drag_tokens(
@@ -223,4 +231,5 @@ def _transformer(channels: int, sizes: LayerSizes) -> DragTransformer:
         in_channels=channels,
         num_layers=sizes.transformer_layers,
         cross_attention_dim=sizes.cross_attention_dim,
+        all_to_first=sizes.all_to_first,
     )

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-CELL_CHANNELS = 6  # start, current and final location, x and y each
+LOCATION_CHANNELS = 2  # x and y
 DENSE_CHANNELS = 6  # per bandwidth: displacement x, y and density around the starts, the same around "now"
 COORDINATE_CHANNELS = 2
 EMPTY = -1.0
@@ -23,16 +23,27 @@ DISPLACEMENT_GAIN = 4.0
 DENSITY_FLOOR = 1e-2
 
 
-def cell_maps(drags: torch.Tensor, valid: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def cell_maps(
+    drags: torch.Tensor, valid: torch.Tensor, height: int, width: int, end_location: bool = True
+) -> torch.Tensor:
     """One cell per location holds the sub-cell offset, everything else is -1 (as published).
+
+    Args:
+        drags: `[B, N, K, 4]`.
+        valid: `[B, N, K] bool`.
+        height: of the grid.
+        width: of the grid.
+        end_location: say in every frame where a drag ends, as published; without, 4 channels a drag, not 6.
 
     Returns:
         `[B, N, 6K, height, width]` like `drags`. Drag k owns channels 6k to 6k + 5: start, current and final
         location, x then y. Each location writes, at its cell `round(x * s - 0.5)` clipped to the grid, the
         offsets `x * s - cell`. Slots that are not valid stay -1.
     """
-    final = drags[:, -1:, :, 2:].expand_as(drags[..., 2:])
-    locations = torch.stack([drags[..., :2], drags[..., 2:], final], dim=3)  # [B, N, K, 3, 2]
+    places = [drags[..., :2], drags[..., 2:]]
+    if end_location:
+        places.append(drags[:, -1:, :, 2:].expand_as(drags[..., 2:]))
+    locations = torch.stack(places, dim=3)  # [B, N, K, 3, 2]
     size = torch.tensor([width, height], dtype=drags.dtype, device=drags.device)
     cells = (locations * size - 0.5).round().clamp(min=0)
     cells = torch.minimum(cells, size - 1)
@@ -129,16 +140,16 @@ def carried_still(
     return torch.cat(carried, dim=2)
 
 
-def map_channels(num_drags: int, bandwidths: tuple[float, ...]) -> int:
-    """Number of channels of the drag images for `num_drags` slots."""
-    channels = CELL_CHANNELS * num_drags
+def map_channels(num_drags: int, bandwidths: tuple[float, ...], end_location: bool = True) -> int:
+    """Number of channels of the drag images for `num_drags` slots; see `cell_maps` and `dense_maps`."""
+    channels = LOCATION_CHANNELS * (3 if end_location else 2) * num_drags
     if bandwidths:
         channels += DENSE_CHANNELS * len(bandwidths) + COORDINATE_CHANNELS
     return channels
 
 
 class DragEmbedding(nn.Module):
-    """Small conv net from drag images to the scale and shift of one layer (paper, eq. 5).
+    """Small conv net from drag images to the scale and shift, or the shift alone, of one layer (paper, eq. 5).
 
     3x3 convolutions with SiLU; the last one starts at zero, so that an untrained embedding changes nothing.
     """
@@ -155,7 +166,7 @@ class DragEmbedding(nn.Module):
         nn.init.zeros_(self.conv_out.bias)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """`maps [B·N, C, h, w]` to scale and shift stacked, `[B·N, 2·out, h, w]`."""
+        """`maps [B·N, C, h, w]` to `[B·N, out_channels, h, w]`: scale and shift, one after the other."""
         hidden = F.silu(self.conv_in(maps))
         for block in self.blocks:
             hidden = F.silu(block(hidden))

@@ -16,7 +16,7 @@ from .drag_encoding import carried_still, cell_maps, dense_maps, map_channels
 from .drag_tokens import PositionEmbedding
 
 DragMaps = list[list[torch.Tensor]]
-"""Scale and shift `[B·N, 2C, h, w]` of each layer of each conditioned block, down blocks first."""
+"""Scale and shift `[B·N, 2C, h, w]` of each layer of each conditioned block, down blocks first; or `C` shifts."""
 
 
 class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
@@ -49,6 +49,9 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
             input; none in the published model (see `drag_encoding.carried_still`).
         drag_token_gate: weigh what the drags' tokens change by a factor per layer that is learned and starts at zero,
             so that tokens can join a model that was trained without; not in the published model.
+        drag_end_location: whether the drag images say in every frame where a drag ends, as published.
+        drag_scale: whether the adaptive normalisation scales, as published, or shifts alone.
+        all_to_first: whether spatial self-attention looks at frame 0, as published, or at each frame itself, as in SVD.
     """
 
     _supports_gradient_checkpointing = True
@@ -74,6 +77,9 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
         norm_num_groups: int = 32,
         carry_bandwidths: tuple[float, ...] = (),
         drag_token_gate: bool = False,
+        drag_end_location: bool = True,
+        drag_scale: bool = True,
+        all_to_first: bool = True,
     ) -> None:
         super().__init__()
         if len(num_attention_heads) != len(block_out_channels):
@@ -95,11 +101,13 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
                 cross_attention_dim=cross_attention_dim,
                 num_attention_heads=heads,
                 transformer_layers=transformer_layers_per_block,
-                map_channels=map_channels(num_drags, tuple(dense_bandwidths)),
+                map_channels=map_channels(num_drags, tuple(dense_bandwidths), drag_end_location),
                 embedding_channels=tuple(drag_embedder_out_channels),
                 position_dim=pos_embed_dim,
                 use_tokens=drag_token_cross_attn,
                 gate_tokens=drag_token_gate,
+                use_scale=drag_scale,
+                all_to_first=all_to_first,
             )
             for heads in num_attention_heads
         ]
@@ -266,7 +274,7 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
         self, drags: torch.Tensor, on_frames: torch.Tensor, height: int, width: int
     ) -> torch.Tensor:
         """The drag images of one grid, `[B·N, C, height, width]` float32."""
-        images = cell_maps(drags, on_frames, height, width)
+        images = cell_maps(drags, on_frames, height, width, self.config.drag_end_location)
         bandwidths = tuple(self.config.dense_bandwidths)
         if bandwidths:
             images = torch.cat([images, dense_maps(drags, on_frames, height, width, bandwidths)], dim=2)

@@ -52,17 +52,21 @@ def lasting_scene(tmp_path_factory):
 
 
 class GreyPipeline:
-    """Grey frames of the still's size, one step at a time; holds before a step while `free` is not set."""
+    """Grey frames of the still's size, one step at a time; holds before a step while `free` is not set.
+
+    `hold_after`: so many steps are made at once in any case.
+    """
 
     def __init__(self):
         self.free = threading.Event()
         self.free.set()
+        self.hold_after = 0
         self.fault = None
         self.notes = ()
 
     def generate(self, request, on_step=None, should_stop=None):
         for index in range(STEPS):
-            while not self.free.wait(0.005):
+            while index >= self.hold_after and not self.free.wait(0.005):
                 if should_stop():
                     raise Cancelled("cancelled")
             if self.fault:
@@ -105,10 +109,14 @@ class GreyBackend:
         """What a job calls to reach its backend."""
         return self.client
 
-    def close(self):
-        self.pipeline.free.set()
+    def close_door(self):
+        """End the server alone; the pipeline is held or free as it was."""
         self._server.should_exit = True
         self._thread.join(WAIT_S)
+
+    def close(self):
+        self.pipeline.free.set()
+        self.close_door()
         self._queue.close()
 
 

@@ -5,7 +5,7 @@ import bpy
 import numpy as np
 import pytest
 from PIL import Image
-from puppet_master.addon import still_status, stills
+from puppet_master.addon import preview_operators, still_status, stills
 from puppet_master.backend.errors import InputError
 
 ops = bpy.ops.puppet_master
@@ -163,3 +163,17 @@ def test_drags_on_an_image_still_do_not_stick_to_surfaces(scene):
     ops.use_image(image="Painting")
     ops.add_drag(start=(0.5, 0.5), stick=True)
     assert scene.puppet_master.drags[0].anchor_state == "NONE"
+
+
+def test_the_still_gets_the_size_of_the_chosen_model(scene, embedded_model):
+    scene.puppet_master.still_size = 100
+    ops.match_model_size()
+    assert scene.puppet_master.still_size == 256
+    scene.puppet_master.model = "no such model"
+    with pytest.raises(RuntimeError, match="no such model"):
+        ops.match_model_size()
+
+
+def test_the_chosen_background_goes_to_the_backend(scene):
+    scene.puppet_master.background = (0.2, 0.4, 0.6)
+    assert preview_operators.request_of(scene, b"png").background == pytest.approx((0.2, 0.4, 0.6))

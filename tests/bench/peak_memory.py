@@ -18,10 +18,14 @@ class PeakMemory:
     Attributes:
         mib: highest sum over the tree so far, MiB. Memory that processes share is counted once where the
             system tells (proportional set size on Linux), else in each of them.
+
+    Args:
+        pid: root of the tree.
+        interval_s: between two looks. A look at a large process takes milliseconds that it may miss itself.
     """
 
-    def __init__(self, pid: int) -> None:
-        self.mib = 0.0
+    def __init__(self, pid: int, interval_s: float = INTERVAL_S) -> None:
+        self.mib, self._interval_s = 0.0, interval_s
         self._root = psutil.Process(pid)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -37,7 +41,7 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._done.wait(INTERVAL_S):
+        while not self._done.wait(self._interval_s):
             self.mib = max(self.mib, sum(self._sizes()) / 2**20)
 
     def _sizes(self) -> Iterator[int]:

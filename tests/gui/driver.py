@@ -83,18 +83,26 @@ class Window:
                 return
         raise AssertionError(f"the sidebar has no tab {name}")
 
-    def find_button(self, operator, across=0.5):
-        """Sweep the mouse down the sidebar; gives the middle of the button that calls `operator`."""
+    def find_button(self, operator, across=0.5, down=0.0):
+        """Sweep the mouse down the sidebar, from `down` of its height; gives the middle of `operator`'s button.
+
+        A second time slowly, if need be: a window that draws much takes in moves late.
+        """
         sidebar = self.region("UI")
-        x, hits = sidebar.x + int(sidebar.width * across), []
-        for y in range(sidebar.y + sidebar.height - 4, sidebar.y + 4, -7):
-            yield from self.move(x, y)
-            if operator in self._hovered(sidebar):
-                hits.append(y)
-            elif hits:
-                break
-        assert hits, f"no button for {operator} at {across:.2f} of the sidebar"
-        return x, sum(hits) // len(hits)
+        x = sidebar.x + int(sidebar.width * across)
+        for pause in (0.0, 0.25):
+            hits = []
+            for y in range(sidebar.y + int(sidebar.height * (1 - down)) - 4, sidebar.y + 4, -7):
+                yield from self.move(x, y)
+                if pause:
+                    yield pause
+                if operator in self._hovered(sidebar):
+                    hits.append(y)
+                elif hits:
+                    break
+            if hits:
+                return x, sum(hits) // len(hits)
+        raise AssertionError(f"no button for {operator} at {across:.2f} of the sidebar")
 
     def _hovered(self, region):
         manager = bpy.context.window_manager

@@ -117,4 +117,5 @@ def done(step):
     report["steps"].append(step)
 
 
-run(scenario(), report)
+if __name__ == "__main__":
+    run(scenario(), report)

@@ -31,7 +31,7 @@ def load(tmp_path, clips):
 
 
 def test_the_presets_are_whole(tmp_path, clips):
-    assert preset_names() == ["debug", "svd", "tiny", "video"]
+    assert preset_names() == ["ablation", "debug", "svd", "tiny", "video"]
     given = [f'data.clips=["{clips}"]']
     assert load_config("tiny", given).section("publish").source == "motion"
     assert load_config("video", given).section("diffusion").log_sigma == [4.0, 0.4]

@@ -7,7 +7,7 @@ import plain_unet
 import pytest
 import torch
 from puppet_master.backend.model import DragSpatioTemporalUNet
-from puppet_master.backend.model.attention import Context, all_to_first, spatial_block
+from puppet_master.backend.model.attention import Context, DragTransformer, all_to_first, spatial_block
 from puppet_master.backend.model.drag_encoding import carried_still, cell_maps, dense_maps
 from puppet_master.backend.model.drag_tokens import PositionEmbedding, drag_tokens, token_mlp
 
@@ -88,6 +88,25 @@ def test_drag_images_write_offsets_of_start_now_and_end_into_their_cells():
 
 
 @torch.no_grad()
+def test_without_end_location_drag_images_are_the_same_but_for_it():
+    drags = make_inputs(batch=2, frames=3, drags=2)["drags"]
+    used = torch.ones(2, 3, 2, dtype=torch.bool)
+    whole = cell_maps(drags, used, 4, 6).unflatten(2, (2, 6))
+    assert torch.equal(cell_maps(drags, used, 4, 6, end_location=False), whole[:, :, :, :4].flatten(2, 3))
+
+
+@torch.no_grad()
+def test_without_end_location_a_frame_does_not_know_where_its_drags_will_end():
+    inputs = make_inputs(frames=3)
+    other = inputs["drags"].clone()
+    other[:, -1, :, 2:] += 0.2
+    for end_location, same in ((True, False), (False, True)):
+        unet = make_unet(drag_end_location=end_location)
+        maps, changed = (unet.encode_drags(drags, 8, 8)[0][0][:2] for drags in (inputs["drags"], other))
+        assert torch.equal(maps, changed) is same
+
+
+@torch.no_grad()
 def test_drag_tokens_equal_the_ones_made_one_by_one():
     torch.manual_seed(2)
     drags = make_inputs(batch=2, frames=2)["drags"] * 1.4 - 0.2  # some places outside the image
@@ -117,6 +136,49 @@ def test_modulation_is_scale_and_shift_after_the_residual_block():
     unet(**inputs, drag_maps=maps)
     scale, shift = maps[0][0].chunk(2, dim=1)
     assert torch.allclose(seen["after"], plain_unet.modulate(seen["before"], scale, shift))
+
+
+@torch.no_grad()
+def test_without_scale_the_modulation_is_the_shift_alone():
+    unet = make_unet(drag_scale=False)
+    inputs = make_inputs()
+    maps = unet.encode_drags(inputs["drags"], 8, 8)
+    seen = {}
+    block = unet.down_blocks[0]
+    block.resnets[0].register_forward_hook(lambda _, __, output: seen.update(before=output))
+    block.attentions[0].register_forward_pre_hook(lambda _, arguments: seen.update(after=arguments[0]))
+    unet(**inputs, drag_maps=maps)
+    assert maps[0][0].shape == seen["before"].shape
+    assert torch.allclose(seen["after"], seen["before"] + maps[0][0]) and maps[0][0].abs().max() > 0.01
+
+
+@torch.no_grad()
+def test_without_all_to_first_each_frame_attends_to_itself():
+    torch.manual_seed(4)
+    block = make_unet().down_blocks[0].attentions[0].transformer_blocks[0]
+    x, tokens = torch.randn(3, 12, 32), torch.randn(1, 3, 2, 32)
+    found = spatial_block(block, x, Context(tokens, None), to_first=False)
+    alone = [spatial_block(block, x[n : n + 1], Context(tokens[:, n : n + 1], None)) for n in range(3)]
+    assert torch.allclose(found, torch.cat(alone), atol=1e-5)
+    assert not torch.allclose(found, spatial_block(block, x, Context(tokens, None)), atol=1e-3)
+
+
+@pytest.mark.parametrize("all_to_first", [True, False])
+def test_all_layers_attend_as_the_configuration_says(all_to_first):
+    unet = make_unet(all_to_first=all_to_first)
+    found = [module.all_to_first for module in unet.modules() if isinstance(module, DragTransformer)]
+    assert found == [all_to_first] * 4
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("switch", ["drag_end_location", "drag_scale", "all_to_first", "drag_token_cross_attn"])
+def test_what_the_paper_adds_can_be_left_out_and_is_saved_so(tmp_path, switch):
+    inputs = make_inputs()
+    whole, less = make_unet(), make_unet(**{switch: False})
+    assert not torch.allclose(less(**inputs), whole(**inputs), atol=1e-4)
+    less.save_pretrained(tmp_path)
+    again = DragSpatioTemporalUNet.from_pretrained(tmp_path)
+    assert torch.allclose(again(**inputs), less(**inputs), atol=1e-5)
 
 
 @torch.no_grad()
