@@ -13,7 +13,7 @@ from bpy.app.handlers import persistent
 from bpy.types import Depsgraph, Object, PropertyGroup, Scene
 
 from ..backend.errors import InputError
-from . import still_status, surface
+from . import pace, still_status, surface
 from .projection import CameraView
 
 # Positions that differ by less are the same: writing them would make work for every window.
@@ -112,8 +112,9 @@ def _on_change(scene: Scene, depsgraph: Depsgraph | None = None) -> None:
     rendering = depsgraph is not None and depsgraph.mode == "RENDER"
     if rendering or bpy.app.is_job_running("RENDER") or not hasattr(scene, "puppet_master"):
         return
-    refresh(scene, depsgraph)
-    still_status.refresh(scene)
+    with pace.measured("following surfaces"):
+        refresh(scene, depsgraph)
+        still_status.refresh(scene)
 
 
 @persistent

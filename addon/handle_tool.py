@@ -9,7 +9,7 @@ import bpy
 from bpy.props import EnumProperty
 from bpy.types import Context, Event, Operator, UILayout, WorkSpaceTool
 
-from . import feedback, framing, handle_edits, picking
+from . import feedback, framing, handle_edits, pace, picking
 from .feedback import Place
 from .framing import Framing
 from .handle_edits import Target
@@ -36,6 +36,10 @@ class MouseEdit:
 
     def modal(self, context: Context, event: Event) -> set[str]:
         """Follow the mouse until it is released, or the edit is cancelled."""
+        with pace.measured("moving handles"):
+            return self._take(context, event)
+
+    def _take(self, context: Context, event: Event) -> set[str]:
         frame = framing.of_context(context) if context.area is not None else None
         # A script may have changed the drags meanwhile: what was pressed on may be gone.
         if frame is None or shape_of(context) != self.shape or event.type in ("ESC", "RIGHTMOUSE"):

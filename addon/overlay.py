@@ -16,7 +16,7 @@ from gpu.types import GPUBatch, GPUShader
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
-from . import feedback, framing, handle_edits, handles
+from . import feedback, framing, handle_edits, handles, pace
 from .framing import Framing
 from .shapes import Colour, Shapes
 
@@ -235,7 +235,8 @@ def _draw_name(frame: Framing, scale: float, drag: PropertyGroup) -> None:
 
 
 def _on_draw() -> None:
-    draw(bpy.context)
+    with pace.measured("drawing handles"):
+        draw(bpy.context)
 
 
 def register() -> None:
