@@ -40,9 +40,9 @@ test-gui: setup  ## drive the add-on in a real Blender window under Xvfb; screen
 
 WORK ?= out/model-tiny
 
-model-tiny: setup  ## make the embedded model anew, from rendering to weights: an hour on a CPU; goes on where it was stopped
+model-tiny: setup  ## make the embedded model anew, from rendering to weights: two hours on a CPU; goes on where it was stopped
 	@# 3: some rigs failed; the others make the dataset
-	@$(BIN)/puppet-master data render --procedural all:3000 --out $(WORK)/stills --size 128 --frames 14 --seed 11 \
+	@$(BIN)/puppet-master data render --procedural all:7000 --out $(WORK)/stills --size 128 --frames 14 --seed 11 \
 		--still-only --passes paths --workers 2 || test $$? -eq 3
 	@OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 -m puppet_master.training tiny \
 		--set 'data.clips=["$(WORK)/stills"]' --set out=$(WORK) --set publish.out=backend/models/tiny

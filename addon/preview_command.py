@@ -46,6 +46,7 @@ def main(arguments: Sequence[str], program: str = "preview") -> int:
 
 
 def _make(given: argparse.Namespace) -> int:
+    _check_opened(sys.argv)
     scene = bpy.context.scene
     size = parse_size(given.size) if given.size else None
     drags = tuple(load_drags(given.drags)) if given.drags else handles.drags_of(scene)
@@ -56,6 +57,14 @@ def _make(given: argparse.Namespace) -> int:
         drag_file = Path(folder) / "drags.json"
         drag_file.write_text(json.dumps(drags_to_json(drags)), encoding="utf-8")
         return _run([python, str(LAUNCHER), "preview", str(still.path), "--drags", str(drag_file), *_words(given)])
+
+
+def _check_opened(words: Sequence[str]) -> None:
+    """Blender goes on with its start-up scene when it cannot open a file: that is not what was asked for."""
+    before = words[: words.index("--command")] if "--command" in words else ()
+    asked = [word for word in before if word.endswith(".blend")]
+    if asked and not bpy.data.filepath:
+        raise InputError(f"Blender could not open {asked[-1]}; see what it says above, or open it with a newer version")
 
 
 def _check(given: argparse.Namespace, drags: tuple[Drag, ...]) -> None:

@@ -116,3 +116,9 @@ sys.exit(command.main(["preview", "--out", "out", "--frames", "4"]))
     )
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out" / "frames").iterdir())) == 4
+
+
+def test_a_file_that_blender_could_not_open_is_not_replaced_by_its_start_up_scene(scene, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["blender", "-b", "newer.blend", "--command", "puppet_master", "preview"])
+    assert command.main(["preview", "--out", str(tmp_path / "out")]) == 4
+    assert "could not open newer.blend" in capfd.readouterr().err
