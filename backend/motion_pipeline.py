@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from .errors import Cancelled
 from .fitting import Fit, decode_still
 from .model.motion_field import Motion, MotionField
-from .object_window import ObjectWindow
+from .object_window import FAR, ObjectWindow
 from .pipeline import NO_DRAGS, Step, Timed, library_versions, load_part
 from .protocol import PreviewRequest, PreviewResult, trajectories
 from .registry import ModelInfo, check_complete, read_info
 from .warping import fill, splat
 
 STILL = 1e-3  # of the side: a pixel that moves less over the whole clip stays exactly
-BEHIND = 4.0  # depth of plain background, in asset sizes: farther than anything
 STEPS = 1
 PLAIN = 6  # of 255: how far a pixel's colour may be from the background's
 
@@ -71,10 +70,13 @@ class MotionPipeline:
         fit = Fit.of((still.shape[1], still.shape[0]), (self.info.width, self.info.height), request.fit)
         seen = fit.to_model(still, request.background)
         with Timed(timings, "sample"):
-            paths = fit.points_to_model(trajectories(request.drags, count))
-            motion = self._predict(seen, paths, request.background)
+            pixels = torch.from_numpy(seen.astype(np.float32)).permute(2, 0, 1).to(self.device) / 255
+            background = torch.tensor(request.background, device=self.device)
+            plain = (pixels - background[:, None, None]).abs().amax(0) <= PLAIN / 255
+            paths = torch.from_numpy(fit.points_to_model(trajectories(request.drags, count))).to(self.device)
+            motion = self._predict(pixels, plain, paths, background)
         with Timed(timings, "decode"):
-            moved = self._move(seen, motion, request.background)
+            moved = _move(pixels, plain, motion)
             if on_step is not None:
                 on_step(Step(0, STEPS, lambda: moved))
             frames = fit.from_model(moved, still)
@@ -82,33 +84,13 @@ class MotionPipeline:
         return frames, self._result(request, count, still, timings)
 
     def _predict(
-        self, seen: NDArray[np.uint8], paths: NDArray[np.float32], background: tuple[float, float, float]
+        self, pixels: torch.Tensor, plain: torch.Tensor, drags: torch.Tensor, background: torch.Tensor
     ) -> Motion:
-        """What moves in the still `[h, w, 3]` with drags `[K, N, 2]`."""
-        pixels, around = self._pixels(seen)[0], torch.tensor(background, device=self.device)
-        drags = torch.from_numpy(paths).to(self.device)
-        window = ObjectWindow.about(_plain(pixels, around), drags[:, 0])
-        shown = window.cut(pixels, self.field.config.size, around) * 2 - 1
+        """What moves in the still `[3, h, w]` with drags `[K, N, 2]`; `plain` `[h, w]` is `background` `[3]`."""
+        window = ObjectWindow.about(plain, drags[:, 0])
+        shown = window.cut(pixels, self.field.config.size, background) * 2 - 1
         mask = torch.ones(1, len(drags), dtype=torch.bool, device=self.device)
-        return window.place(self.field(shown[None], window.points_in(drags)[None], mask), seen.shape[:2])
-
-    def _move(
-        self, seen: NDArray[np.uint8], motion: Motion, background: tuple[float, float, float]
-    ) -> NDArray[np.uint8]:
-        """All frames `[N, h, w, 3]`, the still first."""
-        pixels = self._pixels(seen)[0]
-        displacement, depth = motion.displacement[0], motion.depth[0]
-        plain = _plain(pixels, torch.tensor(background, device=self.device))
-        stays = plain | (displacement.norm(dim=1).amax(0) < STILL)
-        displacement = torch.where(stays, torch.zeros(()), displacement)
-        depth = torch.where(plain, torch.tensor(BEHIND), depth)
-        moved = fill(*splat(pixels, displacement, depth))
-        frames = torch.cat([pixels[None], moved])
-        return (frames * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-
-    def _pixels(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """uint8 `[h, w, 3]` as `[1, 3, h, w]` in [0, 1]."""
-        return torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None].to(self.device) / 255
+        return window.place(self.field(shown[None], window.points_in(drags)[None], mask), pixels.shape[-2:])
 
     def _result(
         self, request: PreviewRequest, count: int, still: NDArray[np.uint8], timings: dict[str, float]
@@ -134,6 +116,12 @@ class MotionPipeline:
         )
 
 
-def _plain(pixels: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
-    """Which pixels of `[3, h, w]` are plain background `[3]`, bool `[h, w]`."""
-    return (pixels - background[:, None, None]).abs().amax(0) <= PLAIN / 255
+def _move(pixels: torch.Tensor, plain: torch.Tensor, motion: Motion) -> NDArray[np.uint8]:
+    """All frames `[N, h, w, 3]` of a still `[3, h, w]`, the still first; what is `plain` `[h, w]` stays, behind all."""
+    displacement, depth = motion.displacement[0], motion.depth[0]
+    stays = plain | (displacement.norm(dim=1).amax(0) < STILL)
+    displacement = torch.where(stays, torch.zeros(()), displacement)
+    depth = torch.where(plain, torch.tensor(FAR), depth)
+    moved = fill(*splat(pixels, displacement, depth))
+    frames = torch.cat([pixels[None], moved])
+    return (frames * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

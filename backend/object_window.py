@@ -17,7 +17,7 @@ from .model.motion_field import Motion
 
 FACTOR = 1.2  # of the object's extent: side of the window
 SMALLEST = 0.25  # of the still: side of a window
-FAR = 4.0  # depth beside the window, in asset sizes: farther than anything
+FAR = 4.0  # depth of plain background and beside the window, in asset sizes: farther than anything
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ import plain_unet
 import torch
 from puppet_master.backend.autoencoder import Autoencoder, encode
 from puppet_master.backend.clips import Clip
+from puppet_master.backend.model import DragSpatioTemporalUNet
 from puppet_master.backend.pipeline import CLIP_MEAN, CLIP_STD
 from puppet_master.backend.shards import ShardFolder
 from puppet_master.training.dataset import apply_view, draw_drags, random_view
-from puppet_master.training.networks import Conditioned
-from puppet_master.training.settings import LatentSettings, MixtureSettings
+from puppet_master.training.networks import Conditioned, make_networks, unet_arguments
+from puppet_master.training.settings import DiffusionSettings, LatentSettings, MixtureSettings
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
@@ -72,6 +73,17 @@ def sample(
     keep, normal = rng.random() >= mixture.drop_condition, rng.standard_normal()
     pixels = frames[chosen].transpose(0, 3, 1, 2)
     return {"frames": pixels, "drags": drags, "keep": np.float32(keep), "normal": np.float32(normal)}
+
+
+def published_networks(settings: DiffusionSettings, spread: float) -> Conditioned:
+    """Networks of the published behaviour with random weights, the drag maps' last ones too, with this deviation."""
+    torch.manual_seed(0)
+    arguments = unet_arguments(settings) | {"attend_unused_drags": True, "validity_per_frame": True}
+    networks = Conditioned(DragSpatioTemporalUNet(**arguments), make_networks(settings).encoder)
+    for name, parameter in networks.named_parameters():
+        if "flow_convs" in name and "conv_out" in name:
+            torch.nn.init.normal_(parameter, std=spread)
+    return networks
 
 
 @torch.no_grad()

@@ -51,7 +51,7 @@ def run(
 
 
 @train.command()
-def preset(name: Annotated[str, typer.Argument(help="debug, svd or tiny.")]) -> None:
+def preset(name: Annotated[str, typer.Argument(help="ablation, debug, svd, tiny or video.")]) -> None:
     """Print a preset, to start a configuration of one's own from."""
     typer.echo(preset_text(name), nl=False)
 

@@ -85,7 +85,7 @@ class Stats:
                 raise OutputError(f"cannot write {self._path}: {error.strerror or error}; make room") from error
             numbers = {name: value for name, value in line.items() if name not in ("step", "seen")}
             if self._tensorboard:
-                self._show({name: float(value) for name, value in numbers.items()}, seen)
+                self._show(numbers, seen)
             if self._wandb:
                 self._wandb.log({**numbers, "seen": seen}, step=seen)
         self._begin()

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from . import finishes, textures
@@ -50,7 +52,7 @@ def _leaf_style(rng: np.random.Generator, style: Style, window: bool) -> Style:
         panel = finishes.finish_from_pixels("panel", maker(rng, textures.wood_color(rng)))
     handle = str(rng.choice(["bar", "bow", "knob", "knob"]))
     thickness = float(rng.uniform(0.025, 0.045))
-    return Style(style.body, style.inside, style.front, panel, style.metal, handle, thickness)
+    return replace(style, panel=panel, handle=handle, thickness=thickness)
 
 
 def _surround(rng: np.random.Generator, opening: Cell, frame: Finish, window: bool, closed: bool) -> Shape:

@@ -139,17 +139,17 @@ def _add_arm(rig: Rig, rng: np.random.Generator, make: Figure, chest: Part, side
     fore.ellipsoid(wrist + 0.8 * thick * along, (0.95 * thick,) * 3, make.skin, 10)
     axis = ("-z" if side > 0 else "z") if spread else "-x"
     limit = float(rng.uniform(1.6, 2.4))
-    rig.add_part(f"forearm.{name}", fore, upper, Joint("revolute", axis, _at(elbow), (0.0, limit)))
+    rig.add_part(f"forearm.{name}", fore, upper, Joint("revolute", axis, tuple(elbow.tolist()), (0.0, limit)))
 
 
 def _shoulder_joints(side: int, spread: bool, root: NDArray[np.float64]) -> tuple[Joint, Joint]:
     """Lifting sideways and swinging forward, of an arm that hangs or is spread."""
     right = side > 0
     if spread:
-        lift = Joint("revolute", "-y" if right else "y", _at(root), (-1.2, 1.2))
-        return lift, Joint("revolute", "-z" if right else "z", _at(root), (-0.4, 1.5))
-    lift = Joint("revolute", "-y" if right else "y", _at(root), (0.0, 2.4))
-    return lift, Joint("revolute", "-x", _at(root), (-0.7, 2.4))
+        lift = Joint("revolute", "-y" if right else "y", tuple(root.tolist()), (-1.2, 1.2))
+        return lift, Joint("revolute", "-z" if right else "z", tuple(root.tolist()), (-0.4, 1.5))
+    lift = Joint("revolute", "-y" if right else "y", tuple(root.tolist()), (0.0, 2.4))
+    return lift, Joint("revolute", "-x", tuple(root.tolist()), (-0.7, 2.4))
 
 
 def _add_leg(rig: Rig, rng: np.random.Generator, make: Figure, side: int) -> None:
@@ -161,15 +161,11 @@ def _add_leg(rig: Rig, rng: np.random.Generator, make: Figure, side: int) -> Non
     ankle = np.array((hip[0], 0.0, lower))
     thigh = Shape().capsule(hip, knee, make.thick, make.trousers, lower, make.sides)
     if rng.random() < 0.75:
-        joint = Joint("revolute", "-x", _at(hip), (-0.7, 1.7))
+        joint = Joint("revolute", "-x", tuple(hip.tolist()), (-0.7, 1.7))
     else:
-        joint = Joint("revolute", "-y" if side > 0 else "y", _at(hip), (0.0, 1.0))
+        joint = Joint("revolute", "-y" if side > 0 else "y", tuple(hip.tolist()), (0.0, 1.0))
     upper = rig.add_part(f"thigh.{name}", thigh, joint=joint)
     shin = Shape().capsule(knee, ankle, 0.97 * lower, make.trousers, 0.8 * lower, make.sides)
     toe = (ankle[0], -1.8 * lower, 0.75 * lower)
     shin.capsule((ankle[0], 0.2 * lower, 0.75 * lower), toe, 0.75 * lower, make.shoes, segments=8)
-    rig.add_part(f"shin.{name}", shin, upper, Joint("revolute", "x", _at(knee), (0.0, 2.1)))
-
-
-def _at(point: NDArray[np.float64]) -> tuple[float, float, float]:
-    return float(point[0]), float(point[1]), float(point[2])
+    rig.add_part(f"shin.{name}", shin, upper, Joint("revolute", "x", tuple(knee.tolist()), (0.0, 2.1)))

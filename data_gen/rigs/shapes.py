@@ -100,11 +100,7 @@ class Shape:
             ring(centre, side, up, r, segments)
             for centre, r in ((start, radius), (end, radius if end_radius is None else end_radius))
         ]
-        first = self.add_points(np.concatenate(rings))
-        self._wall(first, first + segments, segments, finish)
-        self._cap(first, segments, caps or finish, facing_back=True)
-        self._cap(first + segments, segments, caps or finish)
-        return self
+        return self._skin([self.add_points(points) for points in rings], segments, finish, caps=caps)
 
     def tube(self, path: ArrayLike, radius: float, finish: Finish, segments: int = 8, closed: bool = False) -> Shape:
         """A round bar along a path `[n, 3]`; a closed path joins its ends."""
@@ -118,12 +114,7 @@ class Shape:
             side /= np.linalg.norm(side)
             up = np.cross(direction, side)
             starts.append(self.add_points(ring(centre, side, up, radius, segments)))
-        for before, after in pairwise(starts + starts[:1] if closed else starts):
-            self._wall(before, after, segments, finish)
-        if not closed:
-            self._cap(starts[0], segments, finish, facing_back=True)
-            self._cap(starts[-1], segments, finish)
-        return self
+        return self._skin(starts, segments, finish, closed)
 
     def lathe(self, profile: ArrayLike, finish: Finish, segments: int = 24, closed: bool = False) -> Shape:
         """A profile `[n, 2]` of (radius, z) turned about the upright axis.
@@ -136,12 +127,7 @@ class Shape:
             self.add_points(ring(np.array((0, 0, z)), right, back, max(radius, THINNEST), segments))
             for radius, z in np.asarray(profile, float)
         ]
-        for before, after in pairwise(starts + starts[:1] if closed else starts):
-            self._wall(before, after, segments, finish)
-        if not closed:
-            self._cap(starts[0], segments, finish, facing_back=True)
-            self._cap(starts[-1], segments, finish)
-        return self
+        return self._skin(starts, segments, finish, closed)
 
     def loft(self, start: ArrayLike, end: ArrayLike, profile: ArrayLike, finish: Finish, segments: int = 12) -> Shape:
         """A closed body about a line, of ellipses across it.
@@ -163,11 +149,7 @@ class Shape:
             across = np.cos(angle)[:, None] * side * max(wide, THINNEST) * grown
             rest = np.sin(angle)[:, None] * up * max(high, THINNEST) * grown
             starts.append(self.add_points(start + along * distance + across + rest))
-        for before, after in pairwise(starts):
-            self._wall(before, after, segments, finish)
-        self._cap(starts[0], segments, finish, facing_back=True)
-        self._cap(starts[-1], segments, finish)
-        return self
+        return self._skin(starts, segments, finish)
 
     def capsule(
         self,
@@ -215,9 +197,17 @@ class Shape:
         points[..., (axis + 1) % 3], points[..., (axis + 2) % 3] = outline[:, 0], outline[:, 1]
         points[0, :, axis], points[1, :, axis] = low, high
         first = self.add_points(points)
-        self._wall(first, first + count, count, finish)
-        self._cap(first, count, finish, facing_back=True)
-        self._cap(first + count, count, finish)
+        return self._skin([first, first + count], count, finish)
+
+    def _skin(
+        self, starts: list[int], count: int, finish: Finish, closed: bool = False, caps: Finish | None = None
+    ) -> Shape:
+        """Walls from each ring of `count` points to the next, given by their first points; then the ends' caps."""
+        for before, after in pairwise(starts + starts[:1] if closed else starts):
+            self._wall(before, after, count, finish)
+        if not closed:
+            self._cap(starts[0], count, caps or finish, facing_back=True)
+            self._cap(starts[-1], count, caps or finish)
         return self
 
     def _wall(self, lower: int, upper: int, count: int, finish: Finish) -> None:

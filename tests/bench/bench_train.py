@@ -37,7 +37,6 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import plain_training
 from peak_memory import PeakMemory
-from puppet_master.backend.model import DragSpatioTemporalUNet
 from puppet_master.backend.model.motion_field import MotionField
 from puppet_master.training import loop
 from puppet_master.training.config import BaseConfig, load_config
@@ -45,7 +44,6 @@ from puppet_master.training.dataset import RenderedClips
 from puppet_master.training.diffusion import DiffusionStage, open_stream
 from puppet_master.training.latents import write_cache
 from puppet_master.training.motion_stage import MotionStage
-from puppet_master.training.networks import Conditioned, make_networks, unet_arguments
 from puppet_master.training.parallel import start_processes
 from puppet_master.training.paths import PathSamples
 from puppet_master.training.settings import TrainingSettings, VaeSettings
@@ -66,6 +64,7 @@ WIDTHS: dict[str, dict[str, Any]] = {
 PEAKS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40": 181.0, "RTX 4090": 165.0}
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3  # relative, in float32
 CLIPS = 16  # in the shards
+DRAG_SPREAD = 0.02  # standard deviation of what the drag maps' last layers begin with
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def loop_options(stage: str, order: Order) -> list[str]:
         f"{stage}.clips={order.batch * (order.warmup + order.steps)}", f"{stage}.batch={order.batch}",
         f"{stage}.log_every={order.batch}", f"{stage}.samples_every=0", f"{stage}.precision={order.precision}",
         f"{stage}.save_every=1000000", f"{stage}.snapshot_every=1000000",
-        f"{stage}.compile={json.dumps(order.compile)}",
+        f"{stage}.compile={json.dumps(order.compile)}", "log.tensorboard=false",
     ]  # fmt: skip
 
 
@@ -130,24 +129,12 @@ def prepare(order: Order, folder: Path) -> dict[str, Any]:
     return {}
 
 
-def published_networks(config: BaseConfig, device: torch.device) -> Conditioned:
-    """Networks of the published behaviour with random weights, the drag maps' last ones too."""
-    settings = config.section("diffusion")
-    torch.manual_seed(0)
-    arguments = unet_arguments(settings) | {"attend_unused_drags": True, "validity_per_frame": True}
-    networks = Conditioned(DragSpatioTemporalUNet(**arguments), make_networks(settings).encoder)
-    for name, parameter in networks.named_parameters():
-        if "flow_convs" in name and "conv_out" in name:
-            torch.nn.init.normal_(parameter, std=0.02)
-    return networks.to(device)
-
-
 def diffusion_stage(order: Order, folder: Path) -> tuple[DiffusionStage, Job]:
     """The stage as `puppet-master train` makes it, and its job."""
     config = config_of(order, folder)
     job = Job(config, start_processes(config.device), lambda line: None)
     settings = config.section("diffusion")
-    networks = published_networks(config, job.processes.device)
+    networks = plain_training.published_networks(settings, DRAG_SPREAD).to(job.processes.device)
     stream, _ = open_stream(job, folder / "latents", settings.mixture, settings.unet.num_drags, settings.target, 1.0)
     return DiffusionStage(settings, networks, stream, 1.0), job
 
@@ -178,7 +165,8 @@ def plain(order: Order, folder: Path) -> dict[str, Any]:
     """The plain published step."""
     config = config_of(order, folder)
     device, settings = start_processes(config.device).device, config.section("diffusion")
-    networks, vae = published_networks(config, device), load_vae(folder / "vae").to(device)
+    networks = plain_training.published_networks(settings, DRAG_SPREAD).to(device)
+    vae = load_vae(folder / "vae").to(device)
     trained = list(networks.parameters())
     optimizer = torch.optim.AdamW(trained, lr=settings.lr, betas=tuple(settings.betas))
     slots, still_size = settings.unet.num_drags, settings.encoder.image_size

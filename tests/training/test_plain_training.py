@@ -7,11 +7,9 @@ import numpy as np
 import plain_training
 import pytest
 import torch
-from puppet_master.backend.model import DragSpatioTemporalUNet
 from puppet_master.training.config import load_config
 from puppet_master.training.diffusion import DiffusionStage
 from puppet_master.training.mixture import Mixture
-from puppet_master.training.networks import Conditioned, make_networks, unet_arguments
 from puppet_master.training.stream import Shards, Stream
 from puppet_master.training.vae import load_vae
 
@@ -26,17 +24,6 @@ def config(prepared):
     return load_config("debug", overrides)
 
 
-def published_networks(settings):
-    """Networks of the published behaviour whose drag maps are not zero."""
-    torch.manual_seed(0)
-    arguments = unet_arguments(settings) | {"attend_unused_drags": True, "validity_per_frame": True}
-    networks = Conditioned(DragSpatioTemporalUNet(**arguments), make_networks(settings).encoder)
-    for name, parameter in networks.named_parameters():
-        if "flow_convs" in name and "conv_out" in name:
-            torch.nn.init.normal_(parameter, std=0.05)
-    return networks
-
-
 def gradients(networks, loss):
     """Of all weights in one; the mid block's attention to a single token leaves some of ours without."""
     networks.zero_grad()
@@ -47,7 +34,7 @@ def gradients(networks, loss):
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_loss_and_gradients_are_those_of_the_stage(prepared, config, checkpointing):
     settings = config.section("diffusion")
-    networks = published_networks(settings)
+    networks = plain_training.published_networks(settings, 0.05)
     maker = Mixture(settings.mixture, 2, "latents", 1.0, 1.0)
     stream = Stream(Shards.find([prepared / "latents"], "latents"), maker, 3, lanes=2, buffer=4)
     batch = next(stream.batches(0, 1, 0, 8))
@@ -73,4 +60,5 @@ def test_a_batch_is_read_from_files_and_encoded(prepared, config, tmp_path):
     }  # fmt: skip
     moved = np.abs(made["drags"][:, -1, :, 2:] - made["drags"][:, -1, :, :2]).amax((1, 2))
     assert (moved > 0.05).all()
-    assert torch.isfinite(plain_training.loss(published_networks(settings), made, settings.log_sigma))
+    networks = plain_training.published_networks(settings, 0.05)
+    assert torch.isfinite(plain_training.loss(networks, made, settings.log_sigma))

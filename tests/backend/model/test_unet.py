@@ -124,32 +124,28 @@ def test_all_to_first_equals_keys_and_values_expanded_per_frame():
     assert torch.allclose(all_to_first(attn, x, 2, 5), plain_unet.AllToFirst(5)(attn, x), atol=1e-5)
 
 
-@torch.no_grad()
-def test_modulation_is_scale_and_shift_after_the_residual_block():
-    unet = make_unet(drag_token_cross_attn=False)
-    inputs = make_inputs()
+def modulated(unet):
+    """The first layer's modulation, and its hidden states before and after it."""
+    inputs, seen, block = make_inputs(), {}, unet.down_blocks[0]
     maps = unet.encode_drags(inputs["drags"], 8, 8)
-    seen = {}
-    block = unet.down_blocks[0]
     block.resnets[0].register_forward_hook(lambda _, __, output: seen.update(before=output))
     block.attentions[0].register_forward_pre_hook(lambda _, arguments: seen.update(after=arguments[0]))
     unet(**inputs, drag_maps=maps)
-    scale, shift = maps[0][0].chunk(2, dim=1)
+    return maps[0][0], seen
+
+
+@torch.no_grad()
+def test_modulation_is_scale_and_shift_after_the_residual_block():
+    modulation, seen = modulated(make_unet(drag_token_cross_attn=False))
+    scale, shift = modulation.chunk(2, dim=1)
     assert torch.allclose(seen["after"], plain_unet.modulate(seen["before"], scale, shift))
 
 
 @torch.no_grad()
 def test_without_scale_the_modulation_is_the_shift_alone():
-    unet = make_unet(drag_scale=False)
-    inputs = make_inputs()
-    maps = unet.encode_drags(inputs["drags"], 8, 8)
-    seen = {}
-    block = unet.down_blocks[0]
-    block.resnets[0].register_forward_hook(lambda _, __, output: seen.update(before=output))
-    block.attentions[0].register_forward_pre_hook(lambda _, arguments: seen.update(after=arguments[0]))
-    unet(**inputs, drag_maps=maps)
-    assert maps[0][0].shape == seen["before"].shape
-    assert torch.allclose(seen["after"], seen["before"] + maps[0][0]) and maps[0][0].abs().max() > 0.01
+    modulation, seen = modulated(make_unet(drag_scale=False))
+    assert modulation.shape == seen["before"].shape
+    assert torch.allclose(seen["after"], seen["before"] + modulation) and modulation.abs().max() > 0.01
 
 
 @torch.no_grad()
