@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 EXTENSION := $(BIN)/python .venv/lib/python3.11/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py
 
-.PHONY: help preview test test-gui lint bench extension repository model-tiny setup clean
+.PHONY: help preview test test-gui test-matrix lint bench extension repository model-tiny setup clean
 
 help:  ## list these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ repository: extension  ## dist/repository: the extension with the index that Ble
 
 test-gui: setup  ## drive the add-on in a real Blender window under Xvfb; screenshots in out/gui
 	@tests/gui/all.sh out/gui
+
+test-matrix: setup  ## the add-on's tests under bpy 4.2, 4.5, 5.0 and 5.2, as far as the package index has them
+	@tests/matrix.sh out/matrix $(VERSIONS)
 
 WORK ?= out/model-tiny
 

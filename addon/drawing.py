@@ -35,3 +35,11 @@ def split_column(layout: UILayout) -> UILayout:
     column.use_property_split = True
     column.use_property_decorate = False
     return column
+
+
+def redraw_views(context: Context) -> None:
+    """Ask for all windows' viewports and Image Editors to be drawn again."""
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in ("VIEW_3D", "IMAGE_EDITOR"):
+                area.tag_redraw()

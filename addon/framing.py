@@ -77,6 +77,12 @@ def of_context(context: Context) -> Framing | None:
     return None
 
 
+def shows_overlays(context: Context) -> bool:
+    """Whether the context's editor shows overlays; those without a switch do."""
+    shown = getattr(context.space_data, "overlay", None)
+    return shown is None or shown.show_overlays
+
+
 def in_viewport(scene: Scene, space: SpaceView3D, region: Region, view: RegionView3D | None) -> Framing | None:
     """Where the still lies in a 3D viewport; None unless it looks through the scene's camera."""
     camera = scene.camera

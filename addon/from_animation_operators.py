@@ -9,8 +9,9 @@ from bpy.types import Context, Event, Object, Operator
 
 from ..backend.errors import InputError, PuppetMasterError
 from . import compat, from_animation, handle_edits, handles
+from .drawing import redraw_views
 from .from_animation import Recording, Source
-from .handle_operators import HandleEdit, redraw
+from .handle_operators import HandleEdit
 
 SLICE_S = 0.02
 
@@ -112,7 +113,7 @@ class DragsFromAnimation(HandleEdit, Operator):
         except PuppetMasterError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        redraw(context)
+        redraw_views(context)
         return {"FINISHED"}
 
     def _tidy(self, context: Context) -> None:

@@ -13,6 +13,7 @@ from bpy.types import Context, Operator
 from ..backend.errors import InputError, PuppetMasterError
 from ..backend.protocol import Drag, DragPoint
 from . import anchors, handle_edits, handles
+from .drawing import redraw_views
 
 POINTS_HELP = 'Points to change, as "drag:point drag:point" counted from 0; empty: the selected ones'
 NEW_NAME = "Drag"
@@ -51,7 +52,7 @@ class HandleEdit:
         except PuppetMasterError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        redraw(context)
+        redraw_views(context)
         return {"FINISHED"}
 
 
@@ -372,14 +373,6 @@ class StickStart(HandleEdit, Operator):
                 missed.append(settings.drags[index].name)
         if missed:
             self.report({"WARNING"}, f"No surface of this scene is seen at the start of {', '.join(missed)}")
-
-
-def redraw(context: Context) -> None:
-    """Ask for all windows' viewports and Image Editors to be drawn again."""
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type in ("VIEW_3D", "IMAGE_EDITOR"):
-                area.tag_redraw()
 
 
 def _drags(context: Context, index: int) -> list[int]:

@@ -10,10 +10,10 @@ from bpy.props import EnumProperty
 from bpy.types import Context, Event, Operator, UILayout, WorkSpaceTool
 
 from . import feedback, framing, handle_edits, pace, picking
+from .drawing import redraw_views
 from .feedback import Place
 from .framing import Framing
 from .handle_edits import Target
-from .handle_operators import redraw
 
 TOOL = "puppet_master.handles"
 PASSED = {"WHEELUPMOUSE", "WHEELDOWNMOUSE", "MIDDLEMOUSE", "TRACKPADPAN", "TRACKPADZOOM", "TIMER"}
@@ -31,7 +31,7 @@ class MouseEdit:
         self.shape = shape_of(context)
         context.workspace.status_text_set(bpy.app.translations.pgettext_iface(self.status))
         context.window_manager.modal_handler_add(self)
-        redraw(context)
+        redraw_views(context)
         return {"RUNNING_MODAL"}
 
     def modal(self, context: Context, event: Event) -> set[str]:
@@ -50,7 +50,7 @@ class MouseEdit:
         mouse = (event.mouse_region_x, event.mouse_region_y)
         if event.type == "MOUSEMOVE":
             self.follow(context, frame, mouse)
-            redraw(context)
+            redraw_views(context)
         elif self.is_release(event):
             self.follow(context, frame, mouse)
             self.finish(context)
@@ -69,7 +69,7 @@ class MouseEdit:
         """Give the status bar back and show what is stored."""
         feedback.current.clear()
         context.workspace.status_text_set(None)
-        redraw(context)
+        redraw_views(context)
 
     def run(self, operator: object, **options: object) -> set[str]:
         """Call the operator that stores the edit, as an undo step."""

@@ -7,7 +7,7 @@ import bpy
 from bpy.types import AnyType, Context, Panel, UILayout, UIList
 
 from ..backend.errors import BackendError
-from . import backend_state, jobs, models, thumbnails
+from . import backend_state, jobs, models, outcome, thumbnails
 from .backend_operators import OpenLog
 from .drawing import draw_text, split_column, without_log
 from .panels import PuppetTab
@@ -68,6 +68,9 @@ class PlaybackPanel(PuppetTab, Panel):
         row = self.layout.row(align=True)
         row.prop(settings, "shown", expand=True)
         row.operator(CompareStill.bl_idname, text="", icon="ARROW_LEFTRIGHT")
+        self.layout.prop(settings, "show_outcome", icon="TRACKING", toggle=True)
+        if settings.show_outcome:
+            _draw_outcome(self.layout, context)
         playing = context.screen.is_animation_playing
         self.layout.operator(
             PlayPreview.bl_idname, text="Stop" if playing else "Play", icon="PAUSE" if playing else "PLAY"
@@ -123,6 +126,20 @@ class HistoryPanel(PuppetTab, Panel):
             column = self.layout.column(align=True)
             column.operator(UseSettings.bl_idname, icon="LOOP_BACK")
             column.operator(OpenFolder.bl_idname, icon="FILE_FOLDER")
+
+
+def _draw_outcome(layout: UILayout, context: Context) -> None:
+    """How far each drag is off at the end, the worst first."""
+    found = outcome.of_scene(context.scene)
+    if not found:
+        draw_text(layout, context, "This preview's model does not tell where points went", "INFO")
+        return
+    column = layout.column(align=True)
+    for one in sorted(found, key=lambda one: -one.at_end):
+        row = column.row()
+        row.alert = one.at_end > outcome.BAD
+        row.label(text=one.name, translate=False)
+        row.label(text=f"{one.at_end:.1%} off")
 
 
 def _draw_state(layout: UILayout, context: Context) -> None:

@@ -7,16 +7,13 @@ between are small discs, the end is a disc with an arrow; a pin is a square. Sma
 
 from __future__ import annotations
 
-import blf
 import bpy
-import gpu
 import numpy as np
 from bpy.types import Context, PropertyGroup, SpaceImageEditor, SpaceView3D
-from gpu.types import GPUBatch, GPUShader
-from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
-from . import feedback, framing, handle_edits, handles, pace
+from . import feedback, framing, handle_edits, handles, outcome_overlay, pace
+from .batches import Batches, draw_label
 from .framing import Framing
 from .shapes import Colour, Shapes
 
@@ -29,9 +26,7 @@ START, BETWEEN, END, TICK = 6.0, 4.5, 5.5, 1.5  # radii in pixels at interface s
 ARROW = 9.0  # length of the arrow head beyond the end's disc
 NEW_COLOUR = (1.0, 1.0, 1.0)
 
-# What was drawn lately: nothing that outlives the session, and nothing that cannot be built again.
-_batches: dict[tuple, GPUBatch] = {}
-MOST_BATCHES = 8
+_batches = Batches()
 _handles: list[tuple[type, object]] = []
 
 
@@ -39,7 +34,7 @@ def draw(context: Context) -> None:
     """Draw the scene's drags into the context's region, if the still is seen there."""
     scene = context.scene
     settings = getattr(scene, "puppet_master", None)
-    if settings is None or not settings.show_handles or not _overlays_shown(context):
+    if settings is None or not settings.show_handles or not framing.shows_overlays(context):
         return
     if not len(settings.drags) and feedback.current.added is None:
         return
@@ -47,12 +42,7 @@ def draw(context: Context) -> None:
     if frame is None:
         return
     scale = context.preferences.system.ui_scale
-    key = _drawn_state(settings, frame, scale)
-    if key not in _batches:
-        while len(_batches) >= MOST_BATCHES:
-            _batches.pop(next(iter(_batches)))
-        _batches[key] = _batch(_shapes(settings, frame, scale))
-    _draw_batch(_batches[key])
+    _batches.draw(_drawn_state(settings, frame, scale), lambda: _shapes(settings, frame, scale))
     if 0 <= settings.active_drag < len(settings.drags):
         _draw_name(frame, scale, settings.drags[settings.active_drag])
 
@@ -78,11 +68,6 @@ def _shapes(settings: PropertyGroup, frame: Framing, scale: float) -> Shapes:
         _add_path(shapes, frame.to_region(handle_edits.path_of(points, "linear", 2)), (*NEW_COLOUR, 1.0), scale)
         _add_handles(shapes, frame.to_region(points[:, 1:]), (*NEW_COLOUR, 1.0), scale)
     return shapes
-
-
-def _overlays_shown(context: Context) -> bool:
-    shown = getattr(context.space_data, "overlay", None)
-    return shown is None or shown.show_overlays
 
 
 def _add_drag(
@@ -202,21 +187,6 @@ def _add_square(shapes: Shapes, place: NDArray[np.float64], half: float, colour:
     shapes.polygon(corners, colour)
 
 
-def _batch(shapes: Shapes) -> GPUBatch:
-    positions, colours = shapes.arrays()
-    return batch_for_shader(_shader(), "TRIS", {"pos": positions, "color": colours})
-
-
-def _draw_batch(batch: GPUBatch) -> None:
-    gpu.state.blend_set("ALPHA")
-    batch.draw(_shader())
-    gpu.state.blend_set("NONE")
-
-
-def _shader() -> GPUShader:
-    return gpu.shader.from_builtin("SMOOTH_COLOR")
-
-
 def _draw_name(frame: Framing, scale: float, drag: PropertyGroup) -> None:
     """The active drag's name beside its start."""
     if not len(drag.points):
@@ -224,19 +194,14 @@ def _draw_name(frame: Framing, scale: float, drag: PropertyGroup) -> None:
     x, y = frame.to_region(np.array([[drag.points[0].x, drag.points[0].y]]))[0]
     if not (np.isfinite(x) and np.isfinite(y)):
         return
-    font = 0
-    blf.size(font, 11.0 * scale)
-    blf.enable(font, blf.SHADOW)
-    blf.shadow(font, 3, 0.0, 0.0, 0.0, 0.9)
-    blf.position(font, x + 12.0 * scale, y + 9.0 * scale, 0.0)
-    blf.color(font, 1.0, 1.0, 1.0, 1.0)
-    blf.draw(font, drag.name)
-    blf.disable(font, blf.SHADOW)
+    draw_label(x + 12.0 * scale, y + 9.0 * scale, drag.name, scale)
 
 
 def _on_draw() -> None:
     with pace.measured("drawing handles"):
         draw(bpy.context)
+    with pace.measured("drawing outcomes"):
+        outcome_overlay.draw(bpy.context)
 
 
 def register() -> None:
@@ -252,3 +217,4 @@ def unregister() -> None:
         space.draw_handler_remove(handle, "WINDOW")
     feedback.current.clear()
     _batches.clear()
+    outcome_overlay.forget()

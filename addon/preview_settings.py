@@ -18,6 +18,7 @@ from bpy.types import Context, PropertyGroup, Scene
 
 from . import models, playback
 from .compat import RELATIVE_PATH
+from .drawing import redraw_views
 
 QUALITY_ITEMS = (
     (models.DRAFT, "Draft", "Fewer sampling steps than the model declares: quick, to judge the motion"),
@@ -35,6 +36,10 @@ MAX_VARIATIONS = 16
 
 def _show(settings: PropertyGroup, context: Context) -> None:
     playback.choose_shown(settings.id_data, settings.shown)
+
+
+def _redraw(settings: PropertyGroup, context: Context) -> None:
+    redraw_views(context)
 
 
 class PuppetHistoryEntry(PropertyGroup):
@@ -76,6 +81,11 @@ class PuppetPreviewSettings(PropertyGroup):
     )
     shown: EnumProperty(
         name="Shown", description="What lies over the camera's view", items=SHOWN_ITEMS, update=_show
+    )
+    show_outcome: BoolProperty(
+        name="Drag Errors",
+        description="Draw where the preview's dragged points went, from green (as asked) to red (far off)",
+        update=_redraw,
     )
     history: CollectionProperty(type=PuppetHistoryEntry, name="History")
     active_entry: IntProperty(name="Active Preview", description="The preview chosen in the history", min=0)

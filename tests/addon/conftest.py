@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -27,7 +28,9 @@ def new_scene(output_folder):
     """The scene of a new file: a cube before a camera, 64 x 48 stills by Workbench; the add-on is enabled."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     assert bpy.ops.preferences.addon_enable(module=ADDON) == {"FINISHED"}
-    bpy.context.preferences.addons[ADDON].preferences.output_folder = str(output_folder)
+    own = bpy.context.preferences.addons[ADDON].preferences
+    own.output_folder = str(output_folder)
+    own.backend_python = os.environ.get("PUPPET_MASTER_TEST_BACKEND", "")  # where this Python cannot run it
     bpy.ops.mesh.primitive_cube_add(size=1.0)
     bpy.ops.object.camera_add(location=(0.0, -4.0, 0.0), rotation=(np.pi / 2, 0.0, 0.0))
     scene = bpy.context.scene

@@ -73,6 +73,7 @@ def test_everything_the_user_can_point_at_has_a_tooltip(scene):
 
 
 def test_the_running_python_runs_the_backend_unless_another_is_chosen(scene):
+    bpy.context.preferences.addons[ADDON].preferences.backend_python = ""
     assert preferences.backend_python() == sys.executable
     bpy.context.preferences.addons[ADDON].preferences.backend_python = "/opt/other/bin/python"
     assert preferences.backend_python() == "/opt/other/bin/python"
