@@ -37,6 +37,9 @@ def stick(scene: Scene, drag: PropertyGroup, depsgraph: Depsgraph | None = None)
     drag.anchor, drag.anchor_name = point.object, point.object.name
     drag.anchor_triangle, drag.anchor_triangles = point.triangle, point.triangles
     drag.anchor_weights = point.weights
+    drag.anchor_is_copy = bool(point.copy)
+    if point.copy:
+        drag.anchor_copy = point.copy
     drag.anchor_state = "STUCK"
     return True
 
@@ -45,6 +48,7 @@ def release(drag: PropertyGroup) -> None:
     """Let a drag's start lie on the image where it is."""
     drag.anchor, drag.anchor_name = None, ""
     drag.anchor_triangle, drag.anchor_triangles = -1, 0
+    drag.anchor_is_copy = False
     drag.anchor_state = "NONE"
 
 
@@ -84,9 +88,16 @@ def _find(scene: Scene, depsgraph: Depsgraph, drag: PropertyGroup) -> tuple[str,
     # What viewports hide is not kept up to date either.
     if not drag.anchor.visible_get(view_layer=depsgraph.view_layer):
         return "UNSEEN", None
-    point = surface.SurfacePoint(drag.anchor, drag.anchor_triangle, drag.anchor_triangles, tuple(drag.anchor_weights))
-    place = surface.world_place(depsgraph, point)
+    place = surface.world_place(depsgraph, anchor_of(drag))
     return ("CHANGED", None) if place is None else ("STUCK", place)
+
+
+def anchor_of(drag: PropertyGroup) -> surface.SurfacePoint:
+    """What a stuck start sticks to."""
+    copy = tuple(drag.anchor_copy) if drag.anchor_is_copy else ()
+    return surface.SurfacePoint(
+        drag.anchor, drag.anchor_triangle, drag.anchor_triangles, tuple(drag.anchor_weights), copy
+    )
 
 
 def in_scene(scene: Scene, candidate: Object) -> bool:

@@ -24,6 +24,7 @@ class Feedback:
         inserted: a new point between: drag, time, place.
         hovered: the handle under the mouse.
         hovered_path: the drag whose path is under the mouse.
+        box: two corners of the box that selects, x, y, x, y in the region's pixels.
     """
 
     moved: dict[Target, Place] = field(default_factory=dict)
@@ -31,11 +32,12 @@ class Feedback:
     inserted: tuple[int, float, Place] | None = None
     hovered: Target | None = None
     hovered_path: int | None = None
+    box: tuple[float, float, float, float] | None = None
 
     def clear(self) -> None:
         """Nothing is in progress."""
         self.moved.clear()
-        self.added = self.inserted = self.hovered = self.hovered_path = None
+        self.added = self.inserted = self.hovered = self.hovered_path = self.box = None
 
 
 current = Feedback()

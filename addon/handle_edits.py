@@ -19,7 +19,7 @@ from . import anchors, handles, still_status
 Target = tuple[int, int]
 MIN_TIME_GAP = 1e-3
 COPIED = ("ease", "enabled", "hidden", "anchor", "anchor_name", "anchor_triangle", "anchor_triangles",
-          "anchor_weights", "anchor_state")  # fmt: skip
+          "anchor_weights", "anchor_is_copy", "anchor_copy", "anchor_state")  # fmt: skip
 
 
 def selected(settings: PropertyGroup) -> list[Target]:
@@ -298,6 +298,8 @@ def _middle(scene: Scene, drag: PropertyGroup, about: str) -> tuple[float, float
         return 0.5, 0.5
     if drag.anchor is None:
         raise InputError(f'drag "{drag.name}" sticks to no object; mirror it about the still')
+    if drag.anchor_is_copy:
+        raise InputError(f'drag "{drag.name}" sticks to a copy; mirror it about the still')
     depsgraph = still_status.depsgraph_of(scene)
     evaluated = drag.anchor.evaluated_get(depsgraph)
     matrix = np.array(evaluated.matrix_world, dtype=np.float64)

@@ -45,7 +45,7 @@ ANCHOR_ITEMS = (
     ("NONE", "Image", "The start lies on the image"),
     ("STUCK", "Surface", "The start sticks to a surface"),
     ("GONE", "Object gone", "The start's object left the scene; the start stays at its last place on the image"),
-    ("CHANGED", "Mesh changed", "The start's surface has other triangles now; the start stays at its last place"),
+    ("CHANGED", "Mesh changed", "The start's surface has other triangles, or its copy is gone; the start stays put"),
     ("UNSEEN", "Not in view", "The start's surface is hidden or outside the still; the start stays at its last place"),
 )
 MOTION_ITEMS = (
@@ -141,6 +141,10 @@ class PuppetDrag(PropertyGroup):
     )
     anchor_weights: FloatVectorProperty(
         name="Weights", description="Barycentric coordinates of the start in its triangle", size=3
+    )
+    anchor_is_copy: BoolProperty(name="On a Copy", description="The surface is a copy that the object makes")
+    anchor_copy: IntVectorProperty(
+        name="Copy", description="Blender's persistent id of the copy among those of the object", size=8
     )
     anchor_state: EnumProperty(
         name="Start", description="What the drag's start sticks to", items=ANCHOR_ITEMS

@@ -68,13 +68,14 @@ class PlaybackPanel(PuppetTab, Panel):
         row = self.layout.row(align=True)
         row.prop(settings, "shown", expand=True)
         row.operator(CompareStill.bl_idname, text="", icon="ARROW_LEFTRIGHT")
-        self.layout.prop(settings, "show_outcome", icon="TRACKING", toggle=True)
-        if settings.show_outcome:
-            _draw_outcome(self.layout, context)
         playing = context.screen.is_animation_playing
-        self.layout.operator(
+        row = self.layout.row(align=True)
+        row.operator(
             PlayPreview.bl_idname, text="Stop" if playing else "Play", icon="PAUSE" if playing else "PLAY"
         )
+        row.prop(settings, "show_outcome", icon="TRACKING", toggle=True)
+        if settings.show_outcome:
+            _draw_outcome(self.layout, context)
         column = self.layout.column(align=True)
         column.operator(LoadResult.bl_idname, icon="CAMERA_DATA")
         column.operator(ShowInImageEditor.bl_idname, icon="IMAGE_DATA")
@@ -191,17 +192,18 @@ def _draw_jobs(layout: UILayout, context: Context, listed: tuple[PreviewJob, ...
     else:
         head.operator(ClearJobs.bl_idname, text="", icon="X", emboss=False)
     for job in listed:
-        _draw_job(layout.box(), context, job)
+        # A single result lies over the camera's view: a second picture of it would only push the buttons down.
+        _draw_job(layout.box(), context, job, pictured=len(listed) > 1 or not job.state.final)
 
 
-def _draw_job(layout: UILayout, context: Context, job: PreviewJob) -> None:
+def _draw_job(layout: UILayout, context: Context, job: PreviewJob, pictured: bool) -> None:
     head = layout.row(align=True)
     took = f" ({job.seconds:.1f} s)" if job.seconds is not None else ""
     head.label(text=f"{job.label}{took}", icon=JOB_ICONS.get(job.state, "SORTTIME"))
     if not job.state.final:
         head.operator(CancelPreview.bl_idname, text="", icon="X").serial = job.serial
         layout.progress(factor=job.progress, text=job.text())
-    picture = thumbnails.icon(jobs.picture_key(job))
+    picture = thumbnails.icon(jobs.picture_key(job)) if pictured else 0
     if picture:
         layout.template_icon(picture, scale=PICTURE_SCALE)
     if job.error is not None:

@@ -55,7 +55,7 @@ def _drawn_state(settings: PropertyGroup, frame: Framing, scale: float) -> tuple
         for drag in settings.drags
     )  # fmt: skip
     now = feedback.current
-    edit = (tuple(now.moved.items()), now.added, now.inserted, now.hovered, now.hovered_path)
+    edit = (tuple(now.moved.items()), now.added, now.inserted, now.hovered, now.hovered_path, now.box)
     return frame, scale, handles.preview_frames(settings), drags, edit
 
 
@@ -67,6 +67,11 @@ def _shapes(settings: PropertyGroup, frame: Framing, scale: float) -> Shapes:
         points = np.array([(t, *place) for t, place in zip((0.0, 1.0), feedback.current.added, strict=True)])
         _add_path(shapes, frame.to_region(handle_edits.path_of(points, "linear", 2)), (*NEW_COLOUR, 1.0), scale)
         _add_handles(shapes, frame.to_region(points[:, 1:]), (*NEW_COLOUR, 1.0), scale)
+    if feedback.current.box is not None:
+        left, low, right, high = feedback.current.box
+        corners = np.array([[left, low], [right, low], [right, high], [left, high]])
+        shapes.polygon(corners, (*NEW_COLOUR, 0.08))
+        shapes.line(np.concatenate([corners, corners[:1]]), 1.5 * scale, (*NEW_COLOUR, 0.8))
     return shapes
 
 

@@ -111,8 +111,6 @@ class StillDrawing:
         if note := still_status.note(context.scene):
             again = settings.still_source == still_status.CAMERA
             draw_text(self.layout, context, note, "INFO" if again else "ERROR")
-        if settings.still_path:
-            column.prop(settings, "still_path")
         if context.area.type == "IMAGE_EDITOR":
             column.operator(UseImage.bl_idname, icon="IMAGE_DATA")
             column.operator(OpenStill.bl_idname, icon="HIDE_OFF")

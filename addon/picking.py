@@ -39,6 +39,19 @@ def handle_at(settings: PropertyGroup, frame: Framing, x: float, y: float, scale
     return best
 
 
+def handles_in(
+    settings: PropertyGroup, frame: Framing, x: float, y: float, other_x: float, other_y: float
+) -> list[Target]:
+    """The handles between two corners in the region, in pixels."""
+    low, high = np.minimum((x, y), (other_x, other_y)), np.maximum((x, y), (other_x, other_y))
+    found = []
+    for index, drag in enumerate(settings.drags):
+        places = frame.to_region(handle_edits.stored_points(drag)[:, 1:])
+        inside = np.all((places >= low) & (places <= high), axis=1)
+        found += [(index, int(number)) for number in np.flatnonzero(inside)]
+    return found
+
+
 def path_at(settings: PropertyGroup, frame: Framing, x: float, y: float, scale: float) -> int | None:
     """The drag whose path is nearest within reach."""
     best, best_distance = None, PATH_PIXELS * scale

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from bpy.types import Depsgraph, Mesh, Object, Scene
-from mathutils import Vector
+from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
 from .projection import Ray
@@ -17,37 +17,41 @@ from .projection import Ray
 # A ray that passes what it must not see goes on this far behind it, as a part of its length.
 STEP = 1e-6
 MOST_LAYERS = 64
+OUTSIDE = 0.05  # barycentric weight below zero by which a hit is on another surface, not just rounded
 
 
 @dataclass(frozen=True)
 class SurfacePoint:
-    """A point in a triangle of an object's evaluated mesh.
+    """A point in a triangle of an object's evaluated mesh, or in that of a copy which the object makes.
 
     Attributes:
-        object: the original object.
+        object: the original object; for a copy the one that makes it, e.g. a collection's instance.
         triangle: index among the evaluated mesh's triangles.
         triangles: how many of them there are: another number means another mesh.
         weights: barycentric coordinates.
+        copy: Blender's persistent id of the copy among those of the object; empty for the object's own surface.
     """
 
     object: Object
     triangle: int
     triangles: int
     weights: tuple[float, float, float]
+    copy: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Hit:
     """Where a ray meets what the camera sees: world position `[3]`, object, face, distance from the ray's origin.
 
-    `instanced`: the surface is a copy of the object's, e.g. by Geometry Nodes or a collection instance.
+    The surface may be a copy of the object's, by Geometry Nodes or a collection instance: `matrix` `[4, 4]` takes it to
+    the world.
     """
 
     place: NDArray[np.float64]
     object: Object
     face: int
     distance: float
-    instanced: bool
+    matrix: NDArray[np.float64]
 
 
 def first_hit(
@@ -73,9 +77,7 @@ def first_hit(
         travelled = float(np.linalg.norm(place - ray.origin))
         original = hit.original
         if not (original.hide_render or ignored(original)):
-            own = np.array(hit.evaluated_get(depsgraph).matrix_world)
-            instanced = not np.allclose(own, np.array(matrix), atol=1e-4)
-            return Hit(place, original, face, travelled, instanced)
+            return Hit(place, original, face, travelled, np.array(matrix, dtype=np.float64))
         travelled += step
         if travelled >= ray.length:
             return None
@@ -83,14 +85,43 @@ def first_hit(
 
 
 def surface_point(depsgraph: Depsgraph, hit: Hit) -> SurfacePoint | None:
-    """The hit as a point that moves with its mesh; None where it cannot, e.g. on instances."""
-    if hit.instanced or hit.face < 0:
+    """The hit as a point that moves with its mesh; None where it cannot."""
+    if hit.face < 0:
         return None
     evaluated = hit.object.evaluated_get(depsgraph)
+    # An object whose collection is only instanced is in no view layer: what was hit is a copy.
+    own = hit.object.visible_get(view_layer=depsgraph.view_layer) and _same(evaluated.matrix_world, hit.matrix)
+    if own and (found := _point_on(evaluated, hit)):
+        return SurfacePoint(hit.object, *found)
+    for instance in depsgraph.object_instances:
+        if not (instance.is_instance and instance.object.original == hit.object):
+            continue
+        if _same(instance.matrix_world, hit.matrix) and (found := _point_on(instance.object, hit)):
+            return SurfacePoint(instance.parent.original, *found, tuple(instance.persistent_id))
+    return None
+
+
+def world_place(depsgraph: Depsgraph, point: SurfacePoint) -> NDArray[np.float64] | None:
+    """Where the point is now, `[3]` in world space; None if its mesh has other triangles, or its copy is gone."""
+    if not point.copy:
+        evaluated = point.object.evaluated_get(depsgraph)
+        return _place_on(evaluated, evaluated.matrix_world, point)
+    for instance in depsgraph.object_instances:
+        if (
+            instance.is_instance
+            and instance.parent.original == point.object
+            and tuple(instance.persistent_id) == point.copy
+        ):
+            return _place_on(instance.object, instance.matrix_world, point)
+    return None
+
+
+def _point_on(evaluated: Object, hit: Hit) -> tuple[int, int, tuple[float, float, float]] | None:
+    """Triangle, number of triangles and weights of a hit on an evaluated object; None if it is not on that."""
     with evaluated_mesh(evaluated) as mesh:
         if mesh is None or hit.face >= len(mesh.polygons):
             return None
-        world_to_object = np.linalg.inv(np.array(evaluated.matrix_world, dtype=np.float64))
+        world_to_object = np.linalg.inv(hit.matrix)
         place = world_to_object[:3, :3] @ hit.place + world_to_object[:3, 3]
         polygon = mesh.polygons[hit.face]
         # Triangles stand in the order of their faces, two fewer than corners for each.
@@ -98,18 +129,22 @@ def surface_point(depsgraph: Depsgraph, hit: Hit) -> SurfacePoint | None:
         candidates = range(first, first + polygon.loop_total - 2)
         weights = [barycentric(place, _corners(mesh, index)) for index in candidates]
         inside = max(range(len(weights)), key=lambda index: weights[index].min())
-        return SurfacePoint(hit.object, candidates[inside], len(mesh.loop_triangles), tuple(weights[inside].tolist()))
+        if weights[inside].min() < -OUTSIDE:
+            return None
+        return candidates[inside], len(mesh.loop_triangles), tuple(weights[inside].tolist())
 
 
-def world_place(depsgraph: Depsgraph, point: SurfacePoint) -> NDArray[np.float64] | None:
-    """Where the point is now, `[3]` in world space; None if its mesh has other triangles."""
-    evaluated = point.object.evaluated_get(depsgraph)
+def _place_on(evaluated: Object, matrix: Matrix, point: SurfacePoint) -> NDArray[np.float64] | None:
     with evaluated_mesh(evaluated, point.triangles) as mesh:
         if mesh is None or len(mesh.loop_triangles) != point.triangles or not 0 <= point.triangle < point.triangles:
             return None
         place = np.array(point.weights) @ _corners(mesh, point.triangle)
-    matrix = np.array(evaluated.matrix_world, dtype=np.float64)
-    return matrix[:3, :3] @ place + matrix[:3, 3]
+    to_world = np.array(matrix, dtype=np.float64)
+    return to_world[:3, :3] @ place + to_world[:3, 3]
+
+
+def _same(matrix: Matrix, other: NDArray[np.float64]) -> bool:
+    return bool(np.allclose(np.array(matrix), other, atol=1e-4))
 
 
 def barycentric(place: NDArray[np.float64], corners: NDArray[np.float64]) -> NDArray[np.float64]:

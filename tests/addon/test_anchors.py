@@ -165,15 +165,52 @@ def test_what_renders_do_not_show_is_looked_through(scene):
     assert item.anchor == cube()
 
 
-def test_copies_by_instancing_hold_no_start(scene):
+@pytest.mark.parametrize("offset", [0.1, 0.0])  # 0: where the cube itself would be
+def test_a_start_on_a_collections_instance_follows_the_instance(scene, offset):
     bpy.data.collections.new("Shared").objects.link(cube())
     scene.collection.objects.unlink(cube())
     instance = bpy.data.objects.new("Copy", None)
     instance.instance_type, instance.instance_collection = "COLLECTION", bpy.data.collections["Shared"]
-    instance.location.x = 0.1
+    instance.location.x = offset
     scene.collection.objects.link(instance)
     item = handles.add_drag(scene, PULL)
-    assert not anchors.stick(scene, item)
+    assert anchors.stick(scene, item)
+    assert (item.anchor, item.anchor_is_copy, item.anchor_state) == (instance, True, "STUCK")
+    assert start_of(item) == pytest.approx((0.55, 0.45))
+    before = _place(scene, item)
+    instance.location.x += 0.2
+    cube().location.z += 0.1
+    bpy.context.view_layer.update()
+    assert start_of(item) == pytest.approx(seen(scene, before + np.array([0.2, 0.0, 0.1])), abs=1e-4)
+    instance.instance_type = "NONE"
+    bpy.context.view_layer.update()
+    assert item.anchor_state == "CHANGED"
+
+
+def test_a_start_on_one_of_many_geometry_nodes_instances_follows_that_one(scene):
+    bpy.data.objects.remove(cube())
+    points = bpy.data.meshes.new("Points")
+    points.from_pydata([(-0.6, 0.0, 0.0), (0.6, 0.0, 0.0)], [], [])
+    scatter = bpy.data.objects.new("Scatter", points)
+    scene.collection.objects.link(scatter)
+    tree = bpy.data.node_groups.new("Scatter", "GeometryNodeTree")
+    for direction in ("INPUT", "OUTPUT"):
+        tree.interface.new_socket("Geometry", in_out=direction, socket_type="NodeSocketGeometry")
+    kinds = ("NodeGroupInput", "NodeGroupOutput", "GeometryNodeInstanceOnPoints", "GeometryNodeMeshCube")
+    begin, end, copies, box = (tree.nodes.new(kind) for kind in kinds)
+    tree.links.new(begin.outputs[0], copies.inputs["Points"])
+    tree.links.new(box.outputs[0], copies.inputs["Instance"])
+    tree.links.new(copies.outputs[0], end.inputs[0])
+    scatter.modifiers.new("Scatter", "NODES").node_group = tree
+    item = handles.add_drag(scene, Drag("right", (DragPoint(0.0, 0.65, 0.5), DragPoint(1.0, 0.8, 0.4))))
+    assert anchors.stick(scene, item)
+    assert (item.anchor, item.anchor_is_copy) == (scatter, True)
+    before = _place(scene, item)
+    points.vertices[0].co.x -= 1.0  # the other one
+    points.vertices[1].co.z += 0.1
+    points.update()
+    bpy.context.view_layer.update()
+    assert start_of(item) == pytest.approx(seen(scene, before + np.array([0.0, 0.0, 0.1])), abs=1e-4)
 
 
 def test_an_orthographic_camera_works_and_a_panoramic_one_leaves_the_image_position(scene):
@@ -220,5 +257,4 @@ def test_stuck_starts_survive_saving_and_opening(scene, stuck, tmp_path):
 
 
 def _place(scene, item):
-    point = surface.SurfacePoint(item.anchor, item.anchor_triangle, item.anchor_triangles, tuple(item.anchor_weights))
-    return surface.world_place(still_status.depsgraph_of(scene), point)
+    return surface.world_place(still_status.depsgraph_of(scene), anchors.anchor_of(item))

@@ -43,6 +43,12 @@ def test_the_nearest_handle_within_reach_is_taken(settings):
     assert picking.handle_at(settings, FRAME, 300.0, 150.0, 1.0) is None
 
 
+def test_a_box_holds_the_handles_in_it_whichever_corner_comes_first(settings):
+    assert picking.handles_in(settings, FRAME, 390.0, 140.0, 410.0, 160.0) == [(0, 1), (1, 0)]
+    assert picking.handles_in(settings, FRAME, 410.0, 160.0, 390.0, 140.0) == [(0, 1), (1, 0)]
+    assert picking.handles_in(settings, FRAME, 210.0, 140.0, 390.0, 160.0) == []  # a path alone is no handle
+
+
 def test_the_reach_grows_with_the_interface(settings):
     beside = 200.0, 150.0 + picking.HANDLE_PIXELS + 4.0
     assert picking.handle_at(settings, FRAME, *beside, 1.0) is None

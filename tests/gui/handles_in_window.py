@@ -100,6 +100,7 @@ def scenario():
     done("ctrl-Z took the steps back one by one, shift-ctrl-Z brought them again")
 
     yield from edit_by_keys(window)
+    yield from select_in_a_box(window)
     yield from follow_the_scene(window)
     yield from save_and_open(window)
     yield from from_animation(window)
@@ -119,8 +120,7 @@ def edit_by_keys(window):
     yield from window.click(*at(window, *places(0)[0]))
     yield from window.click(*at(window, *places(1)[1]), shift=True)
     yield 0.2
-    chosen = [(i, n) for i, drag in enumerate(drags()) for n, point in enumerate(drag.points) if point.select]
-    assert chosen == [(0, 0), (1, 1)], chosen
+    assert chosen() == [(0, 0), (1, 1)], chosen()
     before = places(0)[0], places(1)[1]
     window.key("G")
     yield 0.1
@@ -169,6 +169,31 @@ def edit_by_keys(window):
         yield from undo(window)
     assert len(drags()) == 4, len(drags())
     done("keys changed ease and enabled, mirrored, duplicated and deleted")
+
+
+def select_in_a_box(window):
+    window.key("A", alt=True)
+    yield 0.2
+    window.key("B")
+    yield 0.1
+    corners = [(min(axis) - 0.04, max(axis) + 0.04) for axis in zip(*places(0), strict=True)]
+    begin, end = at(window, corners[0][0], corners[1][0]), at(window, corners[0][1], corners[1][1])
+    yield from window.pull(begin, end, shot="07a-box.png")
+    expected = [(index, number) for index in range(len(drags())) for number, place in enumerate(places(index))
+                if all(low <= value <= high for value, (low, high) in zip(place, corners, strict=True))]  # fmt: skip
+    assert chosen() == expected, (chosen(), expected)
+    assert len(expected) >= 3
+    count = len(drags())
+    yield from window.pull(at(window, -0.1, -0.1), at(window, 1.1, 1.1))  # from beside the still, without a key
+    assert len(chosen()) == sum(len(drag.points) for drag in drags())
+    yield from window.pull(at(window, -0.1, 1.02), at(window, 0.02, 1.1))
+    assert chosen() == []
+    assert len(drags()) == count
+    done("boxes selected handles, by B and from beside the still")
+
+
+def chosen():
+    return [(i, n) for i, drag in enumerate(drags()) for n, point in enumerate(drag.points) if point.select]
 
 
 def follow_the_scene(window):
@@ -375,6 +400,7 @@ def watch_times():
     overlay.draw = timed("draw", overlay.draw)
     tool.HandleMouse.invoke = timed_event("press", tool.HandleMouse.invoke)
     tool.HandleMouse.modal = timed_event("mouse event", tool.MouseEdit.modal)
+    tool.BoxSelect.modal = timed_event("box event", tool.MouseEdit.modal)
     tool.GrabHandles.modal = timed_event("grab event", tool.MouseEdit.modal)
     tool.HandleHover.invoke = timed_event("hover", tool.HandleHover.invoke)
     motion.DragsFromAnimation.modal = timed_event("motion slice", motion.DragsFromAnimation.modal)

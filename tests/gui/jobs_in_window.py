@@ -56,18 +56,21 @@ def scenario():
     scene.frame_set(settings.result_frame + 13)
     yield 0.5
     window.screenshot("04-last-frame.png")
-    yield from press(window, "puppet_master.compare", across=0.83, down=0.6)
+    yield from press(window, "puppet_master.compare", across=0.83, down=0.5)
     yield from wait_for(lambda: more.shown == "STILL", 5, "the still")
     window.screenshot("05-still.png")
-    yield from press(window, "puppet_master.compare", across=0.83, down=0.6)
+    yield from press(window, "puppet_master.compare", across=0.83, down=0.5)
     yield from wait_for(lambda: more.shown == "PREVIEW", 5, "the preview again")
-    yield from press(window, "puppet_master.play", down=0.6)
+    yield from press(window, "puppet_master.play", across=0.3, down=0.5)
     yield 1.0
     assert window.window.screen.is_animation_playing
     assert (scene.frame_preview_start, scene.frame_preview_end) == (1, 14)
-    yield from press(window, "puppet_master.play", down=0.6)
+    yield from press(window, "puppet_master.play", across=0.3, down=0.5)
     yield from wait_for(lambda: not window.window.screen.is_animation_playing, 5, "the stop")
+    more.show_outcome = True
     scene.frame_set(10)
+    yield 0.5
+    window.screenshot("05a-drag-errors.png")
     done("it plays, and changes with its still")
 
     yield from in_image_editor(window)

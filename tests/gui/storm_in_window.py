@@ -20,7 +20,7 @@ from driver import Window, run
 handles = importlib.import_module("bl_ext.user_default.puppet_master.addon.handles")
 EVENTS = 2000
 SEED = int(os.environ.get("PM_SEED", "1"))
-KEYS = ("X", "A", "G", "E", "H", "ESC", "RET", "DEL", "D", "M", "Z", "LEFT_ARROW", "RIGHT_ARROW")
+KEYS = ("X", "A", "B", "G", "E", "H", "ESC", "RET", "DEL", "D", "M", "Z", "LEFT_ARROW", "RIGHT_ARROW")
 report = {"blender": bpy.app.version_string, "seed": SEED, "steps": []}
 rng = random.Random(SEED)
 
