@@ -63,13 +63,15 @@ def _modules() -> list[ModuleType]:
         preferences,
         preview_operators,
         preview_settings,
+        saving,
         still_operators,
         thumbnails,
+        translations,
     )
 
-    stored = [preferences, handles, preview_settings, history]
+    stored = [translations, preferences, handles, preview_settings, history]
     handling = [anchors, handle_operators, still_operators, from_animation_operators, handle_tool, overlay]
     # Jobs end before the backend that they wait for, programs before what they report to.
     running = [install, background, thumbnails, backend_link, jobs, backend_state]
-    doing = [preview_operators, playback_operators, backend_operators]
+    doing = [preview_operators, playback_operators, saving, backend_operators]
     return [*stored, *handling, *running, *doing, panels, job_panels]

@@ -8,20 +8,23 @@ import textwrap
 
 from bpy.types import Context, UILayout
 
+from .translations import translated
+
 LETTER_PIXELS = 7.0  # width of an average letter at interface scale 1
 
 
 def draw_text(layout: UILayout, context: Context, text: str, icon: str = "NONE") -> None:
-    """A text broken into lines as wide as the panel: labels do not wrap by themselves."""
+    """A text, translated if it can be, in lines as wide as the panel: labels do not wrap by themselves."""
+    text = translated(text)
     scale = context.preferences.system.ui_scale
     letters = int(context.region.width / (LETTER_PIXELS * scale)) - (6 if icon != "NONE" else 4)
     column = layout.column(align=True)
     column.scale_y = 0.85
     for number, line in enumerate(textwrap.wrap(text, max(letters, 16))):
         if icon == "NONE":
-            column.label(text=line)
+            column.label(text=line, translate=False)
         else:
-            column.label(text=line, icon=icon if number == 0 else "BLANK1")
+            column.label(text=line, icon=icon if number == 0 else "BLANK1", translate=False)
 
 
 def without_log(text: str) -> str:

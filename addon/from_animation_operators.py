@@ -12,6 +12,7 @@ from . import compat, from_animation, handle_edits, handles
 from .drawing import redraw_views
 from .from_animation import Recording, Source
 from .handle_operators import HandleEdit
+from .translations import translated
 
 SLICE_S = 0.02
 
@@ -97,7 +98,7 @@ class DragsFromAnimation(HandleEdit, Operator):
             self.cancel(context)
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        words = bpy.app.translations.pgettext_iface("Following the motion")
+        words = translated("Following the motion")
         context.workspace.status_text_set(f"{words}: {done:.0%}    Esc")
         return {"RUNNING_MODAL"}
 

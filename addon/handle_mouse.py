@@ -13,6 +13,7 @@ from .drawing import redraw_views
 from .feedback import Place
 from .framing import Framing
 from .handle_edits import Target
+from .translations import translated
 
 PASSED = {"WHEELUPMOUSE", "WHEELDOWNMOUSE", "MIDDLEMOUSE", "TRACKPADPAN", "TRACKPADZOOM", "TIMER"}
 
@@ -27,7 +28,7 @@ class MouseEdit:
         """Take the mouse."""
         self.press = (event.mouse_region_x, event.mouse_region_y)
         self.shape = shape_of(context)
-        context.workspace.status_text_set(bpy.app.translations.pgettext_iface(self.status))
+        context.workspace.status_text_set(translated(self.status))
         context.window_manager.modal_handler_add(self)
         redraw_views(context)
         return {"RUNNING_MODAL"}

@@ -7,13 +7,12 @@ import bpy
 from bpy.types import AnyType, Context, Panel, UILayout, UIList
 
 from ..backend.errors import BackendError
-from . import backend_state, jobs, models, outcome, thumbnails
+from . import backend_state, jobs, models, outcome, saving, thumbnails
 from .backend_operators import OpenLog
 from .drawing import draw_text, split_column, without_log
 from .panels import PuppetTab
 from .playback_operators import (
     CompareStill,
-    ExportPreview,
     LoadResult,
     OpenFolder,
     PlayPreview,
@@ -27,6 +26,8 @@ from .playback_operators import (
 from .preview_job import PreviewJob, State
 from .preview_operators import CancelPreview, ClearJobs, Preview, RetryPreview
 from .preview_settings import PuppetHistoryEntry
+from .saving import DismissSaving, ExportPreview
+from .translations import translated
 
 PICTURE_SCALE = 5.0
 JOB_ICONS = {State.DONE: "CHECKMARK", State.FAILED: "ERROR", State.CANCELLED: "X"}
@@ -81,6 +82,7 @@ class PlaybackPanel(PuppetTab, Panel):
         column.operator(ShowInImageEditor.bl_idname, icon="IMAGE_DATA")
         column.operator(SendToSequencer.bl_idname, icon="SEQ_SEQUENCER")
         column.operator(ExportPreview.bl_idname, icon="FILE_TICK")
+        _draw_saving(self.layout, context)
 
 
 class HistoryList(UIList):
@@ -143,11 +145,28 @@ def _draw_outcome(layout: UILayout, context: Context) -> None:
         row.label(text=f"{one.at_end:.1%} off")
 
 
+def _draw_saving(layout: UILayout, context: Context) -> None:
+    """How the last saving goes or went, until it is dismissed."""
+    task = saving.last()
+    if task is None:
+        return
+    box = layout.box()
+    row = box.row()
+    if task.over and task.error is None:
+        row.label(text=task.title, icon="CHECKMARK", translate=False)
+    else:
+        row.alert = task.error is not None
+        row.label(text=task.title, icon="ERROR" if task.over else "SORTTIME", translate=False)
+    row.operator(DismissSaving.bl_idname, text="", icon="X", emboss=False)
+    if task.error is not None:
+        draw_text(box, context, str(task.error))
+
+
 def _draw_state(layout: UILayout, context: Context) -> None:
     shown = backend_state.shown()
     row = layout.row()
     row.alert = shown.state is backend_state.State.FAILED
-    row.label(text=f"Backend: {shown.state.value}", icon=backend_state.ICONS[shown.state])
+    row.label(text=f"{translated('Backend')}: {translated(shown.state.value)}", icon=backend_state.ICONS[shown.state])
     if shown.mend:
         row.operator(shown.mend, text=shown.mend_text)
     # Jobs that failed say why themselves.

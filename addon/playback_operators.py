@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be done with a preview that is made: show, compare, send on, save, use again, remove.
+"""What can be done with a preview that is made: show, compare, send on, use again, remove; `saving` writes files.
 
 All of them work on the preview chosen in the history.
 """
@@ -10,24 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, IntProperty
 from bpy.types import Area, Context, Event, KeyMap, KeyMapItem, Operator
 
 from ..backend.errors import InputError, PuppetMasterError
-from . import background, history, playback, preferences, sequencer
+from . import history, playback, preferences, sequencer
 from .stills import title
 
-LAUNCHER = Path(__file__).parents[1] / "backend" / "launch.py"
-FORMAT_ITEMS = (
-    ("MP4", "mp4", "H.264 video, plays everywhere"),
-    ("GIF", "GIF", "Moving picture of 256 colours a frame, repeats by itself"),
-    ("PNG", "PNG Sequence", "A folder of numbered files, without loss"),
-)
-ENDINGS = {"MP4": ".mp4", "GIF": ".gif", "PNG": ""}
 
-
-class _OnPreview(Operator):
-    """What the operators of this file share; not registered itself."""
+class OnPreview(Operator):
+    """What operators on the chosen preview share; not registered itself."""
 
     @classmethod
     def poll(cls, context: Context) -> bool:
@@ -82,7 +74,7 @@ class LoadResult(Operator):
         return {"FINISHED"}
 
 
-class PlayPreview(_OnPreview):
+class PlayPreview(OnPreview):
     """Play the preview over and over in the timeline's preview range; when it plays, stop and lift the range"""
 
     bl_idname = "puppet_master.play"
@@ -107,7 +99,7 @@ class PlayPreview(_OnPreview):
             bpy.ops.screen.animation_play()
 
 
-class ShowInImageEditor(_OnPreview):
+class ShowInImageEditor(OnPreview):
     """Show the preview in an Image Editor, where it plays with the scene"""
 
     bl_idname = "puppet_master.show_in_image_editor"
@@ -126,7 +118,7 @@ class ShowInImageEditor(_OnPreview):
         playback.set_playback(space.image_user, count, entry.frame)
 
 
-class CompareStill(_OnPreview):
+class CompareStill(OnPreview):
     """Change between the preview and the still that it started from"""
 
     bl_idname = "puppet_master.compare"
@@ -139,7 +131,7 @@ class CompareStill(_OnPreview):
         return {"FINISHED"}
 
 
-class SendToSequencer(_OnPreview):
+class SendToSequencer(OnPreview):
     """Add the preview to the scene's Sequencer, from the frame of its still on"""
 
     bl_idname = "puppet_master.send_to_sequencer"
@@ -157,68 +149,7 @@ class SendToSequencer(_OnPreview):
         return self.carry_out(work)
 
 
-class ExportPreview(_OnPreview):
-    """Save the preview as an mp4, a GIF or a PNG sequence"""
-
-    bl_idname = "puppet_master.export"
-    bl_label = "Save Preview"
-
-    filepath: StringProperty(
-        name="File", description="Where to save; its ending follows the format", subtype="FILE_PATH"
-    )
-    file_format: EnumProperty(name="Format", description="What to write", items=FORMAT_ITEMS)
-    fps: FloatProperty(
-        name="Frame Rate", description="Frames a second; 0: the scene's own", default=0.0, min=0.0, soft_max=60.0
-    )
-    loops: IntProperty(name="Repeat", description="How many times an mp4 plays the preview", default=1, min=1, max=100)
-
-    def invoke(self, context: Context, event: Event) -> set[str]:
-        """Ask where to."""
-        if not self.filepath:
-            place = Path(bpy.data.filepath).parent if bpy.data.filepath else Path.home()
-            self.filepath = str(place / title(context.scene))
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
-    def draw(self, context: Context) -> None:
-        """Draw the options beside the file browser."""
-        column = self.layout.column()
-        column.use_property_split = True
-        for name in ("file_format", "fps", "loops"):
-            column.prop(self, name)
-
-    def execute(self, context: Context) -> set[str]:
-        """Let the backend's Python write it, without waiting; scripts get it done."""
-        return self.carry_out(lambda: self._export(context))
-
-    def _export(self, context: Context) -> str:
-        if not self.filepath:
-            raise InputError("say where to save the preview")
-        folder = history.folder_of(history.active(context.scene))
-        playback.frame_files(folder)
-        task = export_task(folder, self.target(), self.rate(context), self.loops)
-        if bpy.app.background:
-            task.start()
-            task.wait()
-        else:
-            background.run(task)
-        return f"Saving {self.target()}"
-
-    def target(self) -> Path:
-        """The path with the ending of the format."""
-        path = Path(bpy.path.abspath(self.filepath))
-        ending = ENDINGS[self.file_format]
-        if path.suffix.lower() in (".mp4", ".gif"):
-            return path.with_suffix(ending)
-        return path.with_name(path.name + ending)
-
-    def rate(self, context: Context) -> float:
-        """Frames a second."""
-        render = context.scene.render
-        return self.fps or render.fps / render.fps_base
-
-
-class UseSettings(_OnPreview):
+class UseSettings(OnPreview):
     """Set model, seed, frames, steps, guidance and drags as they were for this preview"""
 
     bl_idname = "puppet_master.use_settings"
@@ -254,7 +185,7 @@ class RefreshHistory(Operator):
         return {"FINISHED"}
 
 
-class RemovePreview(_OnPreview):
+class RemovePreview(OnPreview):
     """Remove this preview from the list and from the disk"""
 
     bl_idname = "puppet_master.remove_preview"
@@ -270,7 +201,7 @@ class RemovePreview(_OnPreview):
         return self.carry_out(lambda: history.remove(scene, scene.puppet_master_preview.active_entry))
 
 
-class PruneHistory(_OnPreview):
+class PruneHistory(OnPreview):
     """Remove the oldest previews from the disk until the others take no more than the limit; kept ones stay"""
 
     bl_idname = "puppet_master.prune_history"
@@ -291,7 +222,7 @@ class PruneHistory(_OnPreview):
         return self.carry_out(lambda: f"{history.prune(context.scene, limit)} preview(s) removed")
 
 
-class OpenFolder(_OnPreview):
+class OpenFolder(OnPreview):
     """Open the folder of this preview in the computer's file browser"""
 
     bl_idname = "puppet_master.open_folder"
@@ -318,19 +249,6 @@ def show_entry(context: Context) -> bpy.types.Image:
     return image
 
 
-def export_task(folder: Path, target: Path, fps: float, loops: int) -> background.Task:
-    """The program that saves a preview. Raises `RequirementError` if the backend is not installed."""
-    command = [preferences.backend_python(), str(LAUNCHER), "export", str(folder), "--out", str(target)]
-    return background.Task(
-        f"Saving {target.name}", [*command, "--fps", f"{fps:g}", "--loops", str(loops), "--json"], _say_failure
-    )
-
-
-def _say_failure(task: background.Task) -> None:
-    if task.error is not None:
-        print(task.text())
-
-
 def _image_editor(context: Context) -> Area:
     """This area if it is an Image Editor, else the first one. Raises `InputError` if there is none."""
     if context.area is not None and context.area.type == "IMAGE_EDITOR":
@@ -343,7 +261,7 @@ def _image_editor(context: Context) -> Area:
 
 
 _CLASSES = (
-    LoadResult, PlayPreview, ShowInImageEditor, CompareStill, SendToSequencer, ExportPreview, UseSettings,
+    LoadResult, PlayPreview, ShowInImageEditor, CompareStill, SendToSequencer, UseSettings,
     RefreshHistory, RemovePreview, PruneHistory, OpenFolder,
 )  # fmt: skip
 _shortcuts: list[tuple[KeyMap, KeyMapItem]] = []
