@@ -23,6 +23,7 @@ from .compat import EEVEE_ENGINES, cycles_can_denoise, eevee_engine, media_type_
 from .files import make_folder, whole
 
 WORKBENCH = "BLENDER_WORKBENCH"
+PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 MIN_SIDE, MAX_SIDE = 16, 4096
 
 
@@ -87,7 +88,7 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
         except RuntimeError as error:
             raise InputError(f'scene "{scene.name}" cannot be rendered: {_one_line(error)}') from error
         with whole(path) as part:
-            _render_result(scene).save_render(str(part), scene=scene)
+            _save(scene, part)
     return Still(path, width, height, scene.frame_current, engine)
 
 
@@ -110,14 +111,28 @@ def save_render_result(scene: Scene, path: Path) -> bool:
         return False
     with _temporarily(image_settings, _png_settings(image_settings)):
         try:
-            # Takes the path as it is: the scene's own output path would expand "#" and "{}" in it.
-            _render_result(scene).save_render(str(path), scene=scene)
+            _save(scene, path)
         except RuntimeError:
             # Blender's words are the same for no render and for a file it cannot write.
-            if path.parent.is_dir() and os.access(path.parent, os.W_OK):
+            if not path.is_file() and path.parent.is_dir() and os.access(path.parent, os.W_OK):
                 return False
             raise
     return path.is_file()
+
+
+def _save(scene: Scene, path: Path) -> None:
+    """Write the last render. Raises `RuntimeError` if it cannot be written, or not the whole of it."""
+    # Takes the path as it is: the scene's own output path would expand "#" and "{}" in it.
+    _render_result(scene).save_render(str(path), scene=scene)
+    if path.is_file() and not _is_whole_png(path):  # Blender says nothing of what did not fit on the disk
+        raise RuntimeError("only a part of it fitted on the disk; make room there")
+
+
+def _is_whole_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(PNG_END)))
+        return file.read() == PNG_END
 
 
 def drawable_engine(scene: Scene) -> str:

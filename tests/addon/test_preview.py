@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 import pytest
 from PIL import Image
-from puppet_master.addon import backend_link, handles, jobs, models, pace, preferences, preview_operators
+from puppet_master.addon import backend_link, handles, jobs, models, outcome, pace, preferences, preview_operators
 from puppet_master.addon.jobs import State
 from puppet_master.backend.errors import BackendError
 from puppet_master.backend.protocol import Drag, DragPoint
@@ -52,6 +52,20 @@ def test_a_script_gets_the_preview_when_the_operator_returns(ready):
     assert (folder / "preview.json").is_file()
     assert (folder / "preview.mp4").stat().st_size > 0
     assert ready.puppet_master.result_frame == 12
+
+
+def test_names_in_any_script_do_no_harm(ready, tmp_path):
+    before = preferences.own().output_folder
+    preferences.own().output_folder = str(tmp_path / "Büro 予告 é")
+    try:
+        ready.puppet_master.drags[0].name = "Türe 扉"
+        bpy.ops.puppet_master.preview()
+        check_result(ready)
+        folder = Path(ready.puppet_master.result_folder)
+        assert folder.parent == tmp_path / "Büro 予告 é"
+        assert outcome.of_scene(ready)[0].name == "Türe 扉"
+    finally:
+        preferences.own().output_folder = before
 
 
 def test_the_window_gets_the_preview_by_and_by(ready, until):
