@@ -41,7 +41,7 @@ def draw(context: Context) -> None:
     _batches.draw((id(found), frame, scale, now), lambda: shapes(found, frame, scale, now))
     for one in found:
         x, y = frame.to_region(one.reached[-1:])[0]
-        draw_label(x + 9.0 * scale, y - 16.0 * scale, f"{one.at_end:.1%}", scale, _colour(one.off[-1]))
+        draw_label(x + 9.0 * scale, y - 16.0 * scale, f"{one.at_end:.1%}", scale)
 
 
 def shapes(found: tuple[Outcome, ...], frame: Framing, scale: float, now: int) -> Shapes:

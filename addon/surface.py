@@ -12,6 +12,7 @@ from bpy.types import Depsgraph, Mesh, Object, Scene
 from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
+from . import heavy_ray
 from .projection import Ray
 
 # A ray that passes what it must not see goes on this far behind it, as a part of its length.
@@ -65,6 +66,8 @@ def first_hit(
         ray: in world space.
         ignored: says of an original object whether to look through it.
     """
+    if heavy_ray.meets_heavy(depsgraph, ray.origin, ray.direction):
+        return _first_crossing(depsgraph, ray, ignored)
     travelled, step = 0.0, ray.length * STEP
     for _ in range(MOST_LAYERS):
         origin = ray.origin + ray.direction * travelled
@@ -81,6 +84,17 @@ def first_hit(
         travelled += step
         if travelled >= ray.length:
             return None
+    return None
+
+
+def _first_crossing(depsgraph: Depsgraph, ray: Ray, ignored: Callable[[Object], bool]) -> Hit | None:
+    """What `first_hit` gives, without Blender's tree."""
+    for crossing in heavy_ray.crossings(depsgraph, ray.origin, ray.direction, evaluated_mesh):
+        if crossing.distance > ray.length:
+            return None
+        if not (crossing.object.hide_render or ignored(crossing.object)):
+            place = ray.origin + ray.direction * crossing.distance
+            return Hit(place, crossing.object, crossing.face, crossing.distance, crossing.matrix)
     return None
 
 

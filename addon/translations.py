@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The main labels in German and Japanese; Blender shows them where its interface is in that language.
 
-A language is one more column here. What is not in the table stays English.
+A language is one more column here. What is not in the table stays English, or is what Blender itself makes of it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ _TABLE: dict[str, tuple[str, str]] = {
     "Mirror Drags": ("Züge spiegeln", "ドラッグをミラー"),
     "Delete Handles": ("Griffe löschen", "ハンドルを削除"),
     "Box Select Handles": ("Griffe im Rechteck auswählen", "ハンドルをボックス選択"),
-    "Ease": ("Verlauf der Bewegung", "イーズ"),
     "Linear": ("Linear", "リニア"),
     "Smooth": ("Weich", "スムーズ"),
     "Time": ("Zeit", "時間"),
@@ -55,7 +54,6 @@ _TABLE: dict[str, tuple[str, str]] = {
     "Model": ("Modell", "モデル"),
     "Quality": ("Qualität", "品質"),
     "Draft": ("Entwurf", "ドラフト"),
-    "Normal": ("Normal", "標準"),
     "Final": ("Endgültig", "最終"),
     "Seed": ("Startwert", "シード"),
     "Lock Seed": ("Startwert sperren", "シードを固定"),
