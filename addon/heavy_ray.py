@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A ray through scenes with heavy meshes, without the tree that Blender builds for one.
 
-`Scene.ray_cast` sorts all triangles of a mesh into a tree before its first ray, which holds the window: 0.1 s and more for
+`Scene.ray_cast` sorts a mesh into a tree before its first ray, which holds the window: 0.1 s and more for
 330,000 triangles, again after each deformation. One ray needs no tree: every face is looked at once, by numpy.
 """
 

@@ -114,7 +114,8 @@ def _open(scene_file: Path) -> None:
     if not scene_file.is_file():
         raise InputError(f"scene {scene_file} does not exist or is not a file")
     try:
-        bpy.ops.wm.open_mainfile(filepath=str(scene_file), load_ui=False, use_scripts=False)
+        # Absolute: Blender 4.2 takes "here" from the environment, which programs need not keep right.
+        bpy.ops.wm.open_mainfile(filepath=str(scene_file.absolute()), load_ui=False, use_scripts=False)
     except RuntimeError as error:
         reason = " ".join(str(error).removeprefix("Error: ").split())
         raise InputError(f"cannot open scene {scene_file}: {reason}") from error
@@ -150,4 +151,9 @@ def _size(text: str) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if "bpy" in sys.modules:
+        from .compat import leave
+
+        leave(code)
+    sys.exit(code)

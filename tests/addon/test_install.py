@@ -50,7 +50,7 @@ def root(scene, tmp_path, monkeypatch):
     folder = tmp_path / "bäckend"
     monkeypatch.setattr(preferences, "backend_root", lambda: folder)
     own = bpy.context.preferences.addons["puppet_master"].preferences
-    own.build = "cpu"
+    own.build, own.backend_python = "cpu", ""
     yield folder
     install.cancel()
 

@@ -86,6 +86,7 @@ def test_a_python_without_the_backend_is_named(scene, tmp_path):
 
 def test_a_blender_without_a_chosen_python_says_where_to_choose_it(scene, monkeypatch):
     monkeypatch.setattr(preferences, "RUNS_AS_MODULE", False)
+    preferences.own().backend_python = ""
     with pytest.raises(RequirementError, match="Preferences > Add-ons > Puppet Master"):
         preview_operators.new_jobs(scene)
     assert backend_state.refresh().state is backend_state.State.NOT_INSTALLED

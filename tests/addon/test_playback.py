@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 import pytest
 from PIL import Image
-from puppet_master.addon import history, playback, preferences
+from puppet_master.addon import compat, history, playback, preferences
 from puppet_master.backend.errors import InputError
 
 
@@ -144,10 +144,10 @@ def test_strips_go_to_free_channels_of_the_sequencer(scene, make_result):
     bpy.ops.puppet_master.send_to_sequencer()
     strips = [
         (strip.channel, strip.frame_final_start, strip.frame_final_duration, len(strip.elements))
-        for strip in scene.sequence_editor.strips
+        for strip in compat.strips_of(scene.sequence_editor)
     ]
     assert sorted(strips) == [(1, 10, 4, 4), (1, 14, 3, 3), (2, 10, 4, 4)]
-    first = next(strip for strip in scene.sequence_editor.strips if strip.channel == 2)
+    first = next(strip for strip in compat.strips_of(scene.sequence_editor) if strip.channel == 2)
     assert [element.filename for element in first.elements] == [f"{index:04d}.png" for index in range(4)]
 
 

@@ -108,12 +108,15 @@ def test_a_farm_runs_it_on_a_saved_file(ready, tmp_path):
 import sys, bpy
 bpy.ops.preferences.addon_enable(module="puppet_master")
 bpy.ops.wm.open_mainfile(filepath="shot.blend")
+from puppet_master.addon.compat import leave
 from puppet_master.data_gen.blender import command
-sys.exit(command.main(["preview", "--out", "out", "--frames", "4"]))
+bpy.context.preferences.addons["puppet_master"].preferences.backend_python = sys.argv[1]
+leave(command.main(["preview", "--out", "out", "--frames", "4"]))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300, env=dict(os.environ)
-    )
+        [sys.executable, "-c", script, os.environ.get("PUPPET_MASTER_TEST_BACKEND", "")], cwd=tmp_path,
+        capture_output=True, text=True, timeout=300, env={**os.environ, "PWD": str(tmp_path)},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out" / "frames").iterdir())) == 4
 
