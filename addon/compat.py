@@ -49,7 +49,7 @@ def leave(code: int) -> NoReturn:
 
     Blender 4.2 as a module crashes when it cleans up after property groups: there it must not come to that.
     """
-    if bpy.app.module and bpy.app.version < (4, 5, 0):
+    if not bpy.app.binary_path and bpy.app.version < (4, 5, 0):
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()

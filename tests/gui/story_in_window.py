@@ -58,6 +58,7 @@ def scenario():
     button = yield from window.find_button("puppet_master.preview()", down=0.3)
     yield from window.click(*button)
     yield from wait_for(lambda: jobs.current() is not None, 60, "the job")
+    yield 0.8  # panels grow with an animation
     window.screenshot("3-running.png")
     yield from wait_for(lambda: not jobs.running(), 600, "the preview")
     assert jobs.current().state is jobs.State.DONE, jobs.current().text()
