@@ -16,6 +16,8 @@ MOST_KEPT = 8
 FONT = 0
 TEXT_SIZE = 11.0  # at interface scale 1
 WHITE: Colour = (1.0, 1.0, 1.0, 1.0)
+DARK: Colour = (0.0, 0.0, 0.0, 0.8)
+RIM = ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))  # pixels at interface scale 1
 
 
 class Batches:
@@ -40,14 +42,12 @@ class Batches:
 
 
 def draw_label(x: float, y: float, text: str, scale: float, colour: Colour = WHITE) -> None:
-    """A shadowed text with its lower left corner at a region position, in pixels."""
+    """A text with a dark rim, to be read on white too; its lower left corner at a region position, in pixels."""
     blf.size(FONT, TEXT_SIZE * scale)
-    blf.enable(FONT, blf.SHADOW)
-    blf.shadow(FONT, 3, 0.0, 0.0, 0.0, 0.9)
-    blf.position(FONT, x, y, 0.0)
-    blf.color(FONT, *colour)
-    blf.draw(FONT, text)
-    blf.disable(FONT, blf.SHADOW)
+    for across, up in (*RIM, (0.0, 0.0)):
+        blf.color(FONT, *(colour if (across, up) == (0.0, 0.0) else DARK))
+        blf.position(FONT, x + across * scale, y + up * scale, 0.0)
+        blf.draw(FONT, text)
 
 
 def _batch(shapes: Shapes) -> GPUBatch:

@@ -228,6 +228,8 @@ def test_an_orthographic_camera_works_and_a_panoramic_one_leaves_the_image_posit
 
 
 def test_text_and_curves_have_surfaces_too(scene):
+    if bpy.app.version < (4, 3, 0):
+        pytest.skip("Blender 4.2's rays miss text")
     bpy.data.objects.remove(cube())
     bpy.ops.object.text_add(location=(-0.5, 0.0, -0.2), rotation=(np.pi / 2, 0.0, 0.0))
     bpy.context.object.data.body = "II"
