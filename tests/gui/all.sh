@@ -14,12 +14,20 @@ out=$(realpath -m "$1")
 shift
 scenarios=("$@")
 [ $# -gt 0 ] || scenarios=(preview_in_window jobs_in_window clips_in_window handles_in_window pointer_in_window storm_in_window)
-readonly SUITE=${SUITE:-trixie} MIRROR=${MIRROR:-http://deb.debian.org/debian}
+readonly SUITE=${SUITE:-trixie}
 readonly PACKAGES=blender,xvfb,xauth,xdotool,imagemagick,libegl1,libgl1,libgl1-mesa-dri,libegl-mesa0,libglx-mesa0
 # What Blender's extension tool imports and Debian's Blender leaves to the system.
 readonly MODULES=python3-numpy,python3-requests,python3-zstandard,python3-cattr
 
 has_all() { for tool in blender Xvfb xdotool import; do command -v "$tool" >/dev/null || return 1; done; }
+
+# The Debian mirror that this machine is set up with.
+mirror() {
+    local own
+    # shellcheck disable=SC2016 # apt's own placeholder
+    own=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m1 -E '/debian/?$') || own=http://deb.debian.org/debian
+    echo "${MIRROR:-$own}"
+}
 
 make_root() {
     [ -e "$out/root/usr/bin/blender" ] && return
@@ -27,8 +35,11 @@ make_root() {
         { echo "gui: install blender, xvfb, xdotool and imagemagick; or run this as root on Debian" >&2; exit 8; }
     command -v mmdebstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq mmdebstrap; }
     mkdir -p "$out"
-    mmdebstrap --variant=apt --include="$PACKAGES,$MODULES" --aptopt='APT::Install-Recommends "false"' \
-        "$SUITE" "$out/root.part" "$MIRROR"
+    rm -rf --one-file-system "$out/root.part"
+    mmdebstrap --quiet --variant=apt --include="$PACKAGES,$MODULES" --aptopt='APT::Install-Recommends "false"' \
+        --aptopt='Acquire::Languages "none"' --dpkgopt='force-unsafe-io' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/man/*' --customize-hook='ln -sf /proc/self/mounts "$1/etc/mtab"' \
+        "$SUITE" "$out/root.part" "$(mirror)"
     mv "$out/root.part" "$out/root"
 }
 
