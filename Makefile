@@ -3,7 +3,9 @@
 
 BIN := .venv/bin
 
-.PHONY: help preview test lint bench extension model-tiny setup clean
+EXTENSION := $(BIN)/python .venv/lib/python3.11/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py
+
+.PHONY: help preview test test-gui test-matrix lint bench extension repository model-tiny setup clean
 
 help:  ## list these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,9 +25,21 @@ lint: setup  ## check the style
 bench: setup  ## measure times and memory
 	@for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit $$?; done
 
-extension: setup  ## the Blender extension as a zip in dist/
+extension: setup  ## the Blender extension as a zip in dist/, checked by Blender's own tool
 	@mkdir -p dist
-	@$(BIN)/python .venv/lib/python3.11/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py build --output-dir dist
+	@$(EXTENSION) validate .
+	@$(EXTENSION) build --output-dir dist
+	@for zip in dist/*.zip; do $(EXTENSION) validate $$zip || exit $$?; done
+
+repository: extension  ## dist/repository: the extension with the index that Blender's preferences read
+	@mkdir -p dist/repository && cp dist/*.zip dist/repository/
+	@$(EXTENSION) server-generate --repo-dir dist/repository
+
+test-gui: setup  ## drive the add-on in a real Blender window under Xvfb; screenshots in out/gui
+	@tests/gui/all.sh out/gui
+
+test-matrix: setup  ## the add-on's tests under bpy 4.2, 4.5, 5.0 and 5.2, as far as the package index has them
+	@tests/matrix.sh out/matrix $(VERSIONS)
 
 WORK ?= out/model-tiny
 

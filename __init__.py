@@ -16,7 +16,7 @@ def register() -> None:
     from .data_gen import blender
 
     addon.register()
-    blender.register()
+    blender.register(addon.commands())
 
 
 def unregister() -> None:

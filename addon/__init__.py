@@ -8,6 +8,7 @@ can explain a missing Blender module before anything needs it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 _registered = False
@@ -33,8 +34,44 @@ def unregister() -> None:
     _registered = False
 
 
+def commands() -> dict[str, Callable[[list[str], str], int]]:
+    """What the add-on adds to `blender --command puppet_master`: each takes its words and its name for messages."""
+    from . import preview_command
+
+    return {"preview": preview_command.main}
+
+
 def _modules() -> list[ModuleType]:
     """The modules that register something, each after those it builds on."""
-    from . import backend_link, handles, jobs, operators, panels, preferences
+    from . import (
+        anchors,
+        backend_link,
+        backend_operators,
+        backend_state,
+        background,
+        from_animation_operators,
+        handle_operators,
+        handle_tool,
+        handles,
+        history,
+        install,
+        job_panels,
+        jobs,
+        overlay,
+        panels,
+        playback_operators,
+        preferences,
+        preview_operators,
+        preview_settings,
+        saving,
+        still_operators,
+        thumbnails,
+        translations,
+    )
 
-    return [preferences, handles, backend_link, jobs, operators, panels]
+    stored = [translations, preferences, handles, preview_settings, history]
+    handling = [anchors, handle_operators, still_operators, from_animation_operators, handle_tool, overlay]
+    # Jobs end before the backend that they wait for, programs before what they report to.
+    running = [install, background, thumbnails, backend_link, jobs, backend_state]
+    doing = [preview_operators, playback_operators, saving, backend_operators]
+    return [*stored, *handling, *running, *doing, panels, job_panels]

@@ -3,10 +3,23 @@
 
 from __future__ import annotations
 
-from bpy.types import ImageFormatSettings
+import atexit
+import os
+import sys
+from typing import Any, NoReturn
+
+import bpy
+from bpy.types import ImageFormatSettings, SequenceEditor
 
 # 4.2-4.5 call it "EEVEE Next"; from 5.0 on it has the old name back.
 EEVEE_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT"})
+# From 4.5 on Blender wants to be told which paths may begin with "//"; before, it does not know the word.
+RELATIVE_PATH = {"ANIMATABLE"} | ({"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set())
+
+
+def eevee_engine() -> str:
+    """What this Blender calls EEVEE."""
+    return "BLENDER_EEVEE" if bpy.app.version >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
 
 
 def media_type_values(settings: ImageFormatSettings) -> dict[str, str]:
@@ -19,3 +32,26 @@ def cycles_can_denoise() -> bool:
     import _cycles  # there once the Cycles engine is
 
     return getattr(_cycles, "with_openimagedenoise", True)
+
+
+def is_selected(bone: bpy.types.PoseBone) -> bool:
+    """From 5.0 on pose bones are selected themselves; before, the armature's bones are."""
+    return bone.select if hasattr(bone, "select") else bone.bone.select
+
+
+def strips_of(editor: SequenceEditor) -> Any:
+    """The strips of a Sequencer; up to 4.3 they are called sequences."""
+    return editor.strips if hasattr(editor, "strips") else editor.sequences
+
+
+def leave(code: int) -> NoReturn:
+    """End this Python with an exit code that is kept.
+
+    Blender 4.2 as a module crashes when it cleans up after property groups: there it must not come to that.
+    """
+    if not bpy.app.binary_path and bpy.app.version < (4, 5, 0):
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

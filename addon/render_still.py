@@ -79,7 +79,7 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
         import bpy
     except ImportError as error:
         raise explain_missing_bpy(error) from error
-    from . import handles
+    from . import anchors, handles
     from .still import render_still
 
     ours = not hasattr(bpy.types.Scene, "puppet_master")  # else the extension is enabled in this Blender
@@ -89,6 +89,7 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
         if scene_file is not None:
             _open(scene_file)
         scene = bpy.context.scene
+        anchors.refresh(scene)
         drags = handles.drags_of(scene)  # before the still: a wrong drag must not cost a render
         still = render_still(scene, out / "still.png", size)
     finally:
@@ -113,7 +114,8 @@ def _open(scene_file: Path) -> None:
     if not scene_file.is_file():
         raise InputError(f"scene {scene_file} does not exist or is not a file")
     try:
-        bpy.ops.wm.open_mainfile(filepath=str(scene_file), load_ui=False, use_scripts=False)
+        # Absolute: Blender 4.2 takes "here" from the environment, which programs need not keep right.
+        bpy.ops.wm.open_mainfile(filepath=str(scene_file.absolute()), load_ui=False, use_scripts=False)
     except RuntimeError as error:
         reason = " ".join(str(error).removeprefix("Error: ").split())
         raise InputError(f"cannot open scene {scene_file}: {reason}") from error
@@ -149,4 +151,9 @@ def _size(text: str) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if "bpy" in sys.modules:
+        from .compat import leave
+
+        leave(code)
+    sys.exit(code)

@@ -7,6 +7,7 @@ trained with. Every setting touched is put back, also after an error.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.types import Image, RenderSettings, Scene
+from bpy.types import Image, ImageFormatSettings, RenderSettings, Scene
 
 from ..backend.errors import InputError
 from ..backend.requirements import check_drawing
-from .compat import EEVEE_ENGINES, cycles_can_denoise, media_type_values
+from .compat import EEVEE_ENGINES, cycles_can_denoise, eevee_engine, media_type_values
 from .files import make_folder, whole
 
 WORKBENCH = "BLENDER_WORKBENCH"
+PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 MIN_SIDE, MAX_SIDE = 16, 4096
 
 
@@ -66,34 +68,81 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
     """
     settings = scene.puppet_master
     width, height = size or still_resolution(scene.render, settings.still_size)
-    if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
-        raise InputError(
-            f"the still's size {width}x{height} lies outside {MIN_SIDE} to {MAX_SIDE} pixels a side"
-        )
+    check_size(width, height)
     if scene.camera is None:
         raise InputError(
             f'scene "{scene.name}" has no camera; add one and make it the scene\'s active camera'
         )
     make_folder(path.parent)  # before the render: what cannot be kept must not cost one
-    engine = _drawable_engine(scene)
+    engine = drawable_engine(scene)
     if bpy.app.background and engine == WORKBENCH:
         check_drawing()
     with ExitStack() as stack:
-        for owner, values in _settings_for_still(scene, engine, (width, height), settings.still_samples):
-            stack.enter_context(_temporarily(owner, values))
+        try:
+            for owner, values in _settings_for_still(scene, engine, (width, height), settings.still_samples):
+                stack.enter_context(_temporarily(owner, values))
+        except TypeError as error:  # of an engine that this Blender does not have, or whose add-on is off
+            raise InputError(f"the still cannot be rendered with {engine}: {_one_line(error)}") from error
         try:
             bpy.ops.render.render(scene=scene.name)
         except RuntimeError as error:
             raise InputError(f'scene "{scene.name}" cannot be rendered: {_one_line(error)}') from error
         with whole(path) as part:
-            # Takes the path as it is: the scene's own output path would expand "#" and "{}" in it.
-            _render_result(scene).save_render(str(part), scene=scene)
+            _save(scene, part)
     return Still(path, width, height, scene.frame_current, engine)
 
 
-def _drawable_engine(scene: Scene) -> str:
-    """The scene's engine, or Cycles for EEVEE without a window: there EEVEE has no GPU to draw with."""
-    engine = scene.render.engine
+def check_size(width: int, height: int) -> None:
+    """Raises `InputError` unless a still may have this size in pixels."""
+    if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
+        raise InputError(
+            f"the still's size {width}x{height} lies outside {MIN_SIDE} to {MAX_SIDE} pixels a side"
+        )
+
+
+def save_render_result(scene: Scene, path: Path) -> bool:
+    """Write the last render as an RGBA PNG; False if there is none.
+
+    Raises:
+        OutputError: by the caller's `whole`, for the RuntimeError of a file that cannot be written.
+    """
+    image_settings = scene.render.image_settings
+    if not any(image.type == "RENDER_RESULT" for image in bpy.data.images):
+        return False
+    with _temporarily(image_settings, _png_settings(image_settings)):
+        try:
+            _save(scene, path)
+        except RuntimeError:
+            # Blender's words are the same for no render and for a file it cannot write.
+            if not path.is_file() and path.parent.is_dir() and os.access(path.parent, os.W_OK):
+                return False
+            raise
+    return path.is_file()
+
+
+def _save(scene: Scene, path: Path) -> None:
+    """Write the last render. Raises `RuntimeError` if it cannot be written, or not the whole of it."""
+    # Takes the path as it is: the scene's own output path would expand "#" and "{}" in it.
+    _render_result(scene).save_render(str(path), scene=scene)
+    if path.is_file() and not _is_whole_png(path):  # Blender says nothing of what did not fit on the disk
+        raise RuntimeError("only a part of it fitted on the disk; make room there")
+
+
+def _is_whole_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(PNG_END)))
+        return file.read() == PNG_END
+
+
+def drawable_engine(scene: Scene) -> str:
+    """What renders the still: the engine chosen for it, or the scene's.
+
+    Without a window it is Cycles in EEVEE's place: there EEVEE has no GPU to draw with.
+    """
+    chosen = scene.puppet_master.still_engine
+    own = {"WORKBENCH": WORKBENCH, "EEVEE": eevee_engine(), "CYCLES": "CYCLES"}
+    engine = own.get(chosen, scene.render.engine)
     if bpy.app.background and engine in EEVEE_ENGINES:
         return "CYCLES"
     return engine
@@ -120,20 +169,15 @@ def _settings_for_still(
             "use_stamp": False,
         },
     )
-    image_settings = render.image_settings
-    yield (
-        image_settings,
-        {
-            **media_type_values(image_settings),
-            "file_format": "PNG",
-            "color_mode": "RGBA",
-            "color_depth": "8",
-        },
-    )
+    yield render.image_settings, _png_settings(render.image_settings)
     if engine == "CYCLES":
         cycles = scene.cycles
         denoise = cycles.use_denoising and cycles_can_denoise()
         yield cycles, {"samples": min(samples, cycles.samples), "use_denoising": denoise}
+
+
+def _png_settings(image_settings: ImageFormatSettings) -> dict[str, str]:
+    return {**media_type_values(image_settings), "file_format": "PNG", "color_mode": "RGBA", "color_depth": "8"}
 
 
 @contextmanager

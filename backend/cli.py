@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -19,7 +18,8 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
-from .errors import Cancelled, InputError, PuppetMasterError, RequirementError
+from .errors import Cancelled, PuppetMasterError, RequirementError
+from .option_values import parse_colour, parse_guidance, parse_size
 from .process import installable
 from .protocol import FITS, PreviewRequest
 
@@ -198,14 +198,37 @@ def serve(
     parent_pid: Annotated[int | None, typer.Option(help="End when this process ends.")] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the model runs.")] = "auto",
     preload: Annotated[str | None, typer.Option(help="Model to load before it is asked for.")] = None,
+    idle: Annotated[
+        float, typer.Option(min=0.0, help="Seconds without a preview after which weights leave memory; 0: never.")
+    ] = 0.0,
+    keep_loaded: Annotated[
+        bool, typer.Option("--keep-loaded/--unload", help="Whether weights stay in memory after a preview.")
+    ] = True,
 ) -> None:
     """Run the backend: previews over HTTP on this machine's loopback, for one user."""
     from .serve import serve as run
 
-    run(port, handshake, parent_pid, device, preload)
+    run(port, handshake, parent_pid, device, preload, (idle or None) if keep_loaded else 0.0)
     # Leave at once: torch takes a while to unload, and a cancelled step may still be running in it.
     sys.stdout.flush()
     os._exit(0)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(metavar="PREVIEW", help="Folder of a preview, with its frames.")],
+    out: Annotated[Path, typer.Option("--out", help="FILE.mp4, FILE.gif, or a folder for a PNG sequence.")],
+    fps: Annotated[float, typer.Option(min=0.1, max=240.0, help="Frames a second.")] = 7.0,
+    loops: Annotated[int, typer.Option(min=1, max=1000, help="How many times an mp4 plays the clip.")] = 1,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")
+    ] = False,
+) -> None:
+    """Save a preview as an mp4, a GIF or a sequence of PNG files."""
+    from .export import export_preview
+
+    made = export_preview(source, out, fps, loops)
+    print(json.dumps(made) if as_json else made["out"])
 
 
 @model_app.command("list")
@@ -230,36 +253,6 @@ def import_model(
     from .model.importing import import_weights
 
     print(import_weights(weights, config, out))
-
-
-def parse_guidance(text: str) -> tuple[float, float]:
-    """`3` or `1:3` (first and last frame). Raises `InputError`."""
-    try:
-        numbers = [float(part) for part in text.split(":")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        raise InputError(f"guidance must be a number or FIRST:LAST such as 1:3, not {text!r}")
-    return numbers[0], numbers[-1]
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """`640x360`. Raises `InputError`."""
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower())
-    width, height = map(int, match.groups()) if match else (0, 0)
-    if not (16 <= width <= 8192 and 16 <= height <= 8192):
-        raise InputError(f"size must be WIDTHxHEIGHT, each 16 to 8192 pixels, such as 512x512, not {text!r}")
-    return width, height
-
-
-def parse_colour(text: str) -> tuple[float, float, float]:
-    """`#rrggbb` as numbers in [0, 1]. Raises `InputError`."""
-    digits = text.removeprefix("#")
-    try:
-        red, green, blue = bytes.fromhex(digits)
-    except ValueError as error:
-        raise InputError(f"background must be a colour #RRGGBB such as #ffffff, not {text!r}") from error
-    return red / 255, green / 255, blue / 255
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -97,6 +97,10 @@ class BackendClient:
         """Cancel a queued preview at once, a running one between two steps; a finished one stays as it is."""
         return self._json("DELETE", f"/v1/previews/{preview}")
 
+    def rest(self) -> None:
+        """Have the weights leave memory once the previews that are queued are made; returns at once."""
+        self._json("POST", "/v1/rest")
+
     def shutdown(self) -> None:
         """Ask the backend to cancel what it does and exit."""
         self._json("POST", "/v1/shutdown")

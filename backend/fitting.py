@@ -80,6 +80,10 @@ class Fit:
         pixels = points * np.array(self.still) * self.scale + (self.left, self.top)
         return (pixels / np.array(self.model)).astype(np.float32)
 
+    def points_from_model(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What `points_to_model` takes to `points` `[..., 2]`."""
+        return (points * np.array(self.model) - (self.left, self.top)) / (np.array(self.still) * self.scale)
+
     def to_model(self, image: NDArray[np.uint8], background: tuple[float, float, float]) -> NDArray[np.uint8]:
         """The still `[H, W, 3]` in the model's frame `[h, w, 3]`."""
         if self.is_identity:

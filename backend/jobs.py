@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +29,8 @@ FINISHED_KEPT = 20
 ESTIMATE_INTERVAL_S = 0.5
 # Estimates may take this share of the sampling time: decoding them is the viewer's pleasure, not the job.
 ESTIMATE_SHARE = 0.2
+
+REST = "rest"  # in the queue, among the jobs
 
 Listener = Callable[[Event], None]
 
@@ -115,6 +117,8 @@ class JobQueue:
         load: gives the pipeline of a model's name or folder; called in the worker thread.
         prepare: called once in the worker thread before the first job, to import and load ahead.
         check: called on submission, in the submitter's thread; raises for what cannot work anyway.
+        rest: called in the worker thread when it has had nothing to do for a while, or is asked to rest.
+        rest_after: seconds until then, counted from the last preview; None: only when asked.
     """
 
     def __init__(
@@ -122,14 +126,19 @@ class JobQueue:
         load: Callable[[str], Pipeline],
         prepare: Callable[[], None] | None = None,
         check: Callable[[PreviewRequest], None] | None = None,
+        rest: Callable[[], None] | None = None,
+        rest_after: float | None = None,
     ) -> None:
         self._load = load
         self._prepare = prepare
         self._check = check
+        self._rest = rest or _nothing
+        self._rest_after = rest_after
         self._jobs: dict[str, Job] = {}
-        self._waiting: SimpleQueue[Job | None] = SimpleQueue()
+        self._waiting: SimpleQueue[Job | str | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
+        self._worked = False
         self._worker: threading.Thread | None = None
 
     def start(self) -> None:
@@ -208,6 +217,15 @@ class JobQueue:
             job.mp4 = media.encode_mp4(job.frames)
         return job.mp4
 
+    def waiting(self) -> int:
+        """How many previews are queued or running."""
+        with self._lock:
+            return sum(job.state not in FINAL_STATES for job in self._jobs.values())
+
+    def rest(self) -> None:
+        """Have the worker rest, after what is queued already; returns at once."""
+        self._waiting.put(REST)
+
     def close(self, timeout: float = 5.0) -> None:
         """Cancel everything, take no more, and wait for the running step to end."""
         with self._lock:
@@ -226,13 +244,27 @@ class JobQueue:
             except Exception:
                 # Whoever asks for a preview meets the same error with an address to send it to.
                 log.exception("preparing failed")
-        while job := self._waiting.get():
+        while job := self._next():
             with self._lock:
                 if job.state != QUEUED:
                     continue
                 job.state, job.stage, job.started = RUNNING, "loading", time.monotonic()
                 self._tell_status(job)
             self._run(job)
+
+    def _next(self) -> Job | None:
+        """The next job, resting meanwhile as often as that is asked for; None once the queue is closed."""
+        patience = self._rest_after if self._worked else None
+        while True:
+            try:
+                job = self._waiting.get(timeout=patience)
+            except Empty:
+                job = REST
+            if not isinstance(job, str):
+                self._worked = True
+                return job
+            patience = None  # once rested, there is nothing more to let go of
+            self._rest()
 
     def _run(self, job: Job) -> None:
         try:
@@ -334,6 +366,10 @@ def estimate_event(frames: NDArray[np.uint8]) -> Event:
     strip = media.estimate_strip(frames)
     data = {"frames_png": base64.b64encode(media.encode_png(strip)).decode("ascii"), "frames": len(frames)}
     return Event("estimate", data)
+
+
+def _nothing() -> None:
+    """The rest of a queue that has nothing to let go of."""
 
 
 def _explained(error: Exception) -> PuppetMasterError:

@@ -71,6 +71,14 @@ class ModelShelf:
         assert self._loaded is not None
         return self._loaded[1]
 
+    def clear(self) -> None:
+        """Let the loaded model leave memory; it is loaded again when asked for. For the worker thread."""
+        if self._loaded is None:
+            return
+        log.info("the weights of %s leave memory", self._loaded[1].name)
+        self._set(None)
+        _give_memory_back()
+
     def check(self, request: PreviewRequest) -> None:
         """Refuse what the model cannot do, from its configuration alone.
 
@@ -98,6 +106,17 @@ class ModelShelf:
     def _set(self, loaded: tuple[Path, Pipeline] | None) -> None:
         with self._lock:
             self._loaded = loaded
+
+
+def _give_memory_back() -> None:
+    """Hand to the system, and to other programs on the GPU, what Python and torch keep in reserve."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def check_drags(model: str, count: int) -> None:

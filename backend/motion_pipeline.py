@@ -74,14 +74,15 @@ class MotionPipeline:
             background = torch.tensor(request.background, device=self.device)
             plain = (pixels - background[:, None, None]).abs().amax(0) <= PLAIN / 255
             paths = torch.from_numpy(fit.points_to_model(trajectories(request.drags, count))).to(self.device)
-            motion = self._predict(pixels, plain, paths, background)
+            motion = _at_rest(self._predict(pixels, plain, paths, background), plain)
         with Timed(timings, "decode"):
-            moved = _move(pixels, plain, motion)
+            moved = _move(pixels, motion)
             if on_step is not None:
                 on_step(Step(0, STEPS, lambda: moved))
             frames = fit.from_model(moved, still)
             frames[0] = still
-        return frames, self._result(request, count, still, timings)
+        reached = fit.points_from_model(_carried(motion, paths[:, 0].cpu()).numpy())
+        return frames, self._result(request, count, still, timings, reached)
 
     def _predict(
         self, pixels: torch.Tensor, plain: torch.Tensor, drags: torch.Tensor, background: torch.Tensor
@@ -93,7 +94,12 @@ class MotionPipeline:
         return window.place(self.field(shown[None], window.points_in(drags)[None], mask), pixels.shape[-2:])
 
     def _result(
-        self, request: PreviewRequest, count: int, still: NDArray[np.uint8], timings: dict[str, float]
+        self,
+        request: PreviewRequest,
+        count: int,
+        still: NDArray[np.uint8],
+        timings: dict[str, float],
+        reached: NDArray[np.float64],
     ) -> PreviewResult:
         return PreviewResult(
             model=self.name,
@@ -113,15 +119,35 @@ class MotionPipeline:
             timings={name: round(seconds, 3) for name, seconds in timings.items()},
             versions=library_versions(),
             notes=() if request.drags else (NO_DRAGS,),
+            reached=tuple(tuple((round(x, 5), round(y, 5)) for x, y in path) for path in reached.tolist()),
         )
 
 
-def _move(pixels: torch.Tensor, plain: torch.Tensor, motion: Motion) -> NDArray[np.uint8]:
-    """All frames `[N, h, w, 3]` of a still `[3, h, w]`, the still first; what is `plain` `[h, w]` stays, behind all."""
+def _at_rest(motion: Motion, plain: torch.Tensor) -> Motion:
+    """The motion with what is `plain` `[h, w]` in place, behind all, and what moves too little to see in place too."""
     displacement, depth = motion.displacement[0], motion.depth[0]
     stays = plain | (displacement.norm(dim=1).amax(0) < STILL)
     displacement = torch.where(stays, torch.zeros(()), displacement)
     depth = torch.where(plain, torch.tensor(FAR), depth)
-    moved = fill(*splat(pixels, displacement, depth))
+    return Motion(displacement[None], depth[None], motion.moving)
+
+
+def _move(pixels: torch.Tensor, motion: Motion) -> NDArray[np.uint8]:
+    """All frames `[N, h, w, 3]` of a still `[3, h, w]`, the still first."""
+    moved = fill(*splat(pixels, motion.displacement[0], motion.depth[0]))
     frames = torch.cat([pixels[None], moved])
     return (frames * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _carried(motion: Motion, starts: torch.Tensor) -> torch.Tensor:
+    """Where the pixels at `starts` `[K, 2]` are in each frame: normalised `[K, N, 2]`, the start first.
+
+    Those of starts outside the frame, which a crop cut off, stay.
+    """
+    displacement = motion.displacement[0].cpu()
+    height, width = displacement.shape[-2:]
+    cells = torch.floor(starts * torch.tensor([width, height])).long()
+    inside = ((cells >= 0) & (cells < torch.tensor([width, height]))).all(1)
+    column, row = cells[:, 0].clamp(0, width - 1), cells[:, 1].clamp(0, height - 1)
+    moved = displacement[:, :, row, column].permute(2, 0, 1) * inside[:, None, None]
+    return starts[:, None] + torch.cat([moved.new_zeros(len(starts), 1, 2), moved], dim=1)

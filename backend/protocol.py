@@ -279,6 +279,8 @@ class PreviewResult:
         timings: seconds by stage.
         versions: versions of this program and of the libraries that shape the numbers.
         notes: things the user should know, e.g. that there were no drags.
+        reached: where the point at each drag's start is in each frame, as (x, y) in the still's normalised
+            coordinates, the start first; one path a drag, or none at all from models that do not tell.
     """
 
     model: str
@@ -298,6 +300,7 @@ class PreviewResult:
     timings: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reached: tuple[tuple[tuple[float, float], ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of `preview.json`."""
@@ -311,6 +314,7 @@ class PreviewResult:
         fields["drags"] = tuple(Drag.from_json(entry) for entry in fields["drags"])
         for name in ("guidance", "background", "size", "model_size", "notes"):
             fields[name] = tuple(fields[name])
+        fields["reached"] = tuple(tuple((x, y) for x, y in path) for path in fields.get("reached", ()))
         return cls(**fields)
 
 

@@ -41,6 +41,7 @@ def serve(
     parent: int | None = None,
     device: str = "auto",
     preload: str | None = None,
+    idle: float | None = None,
 ) -> None:
     """Serve until a signal, a shutdown request or the parent's end.
 
@@ -50,6 +51,7 @@ def serve(
         parent: process id whose end ends this process.
         device: "auto", "cpu", "cuda" or "cuda:N".
         preload: model to load before the first request for it.
+        idle: seconds without a preview after which weights leave memory; None: they stay.
 
     Raises:
         BackendError: the port is taken, a library is missing, or the handshake cannot be written.
@@ -59,7 +61,7 @@ def serve(
     listening = _listen(port)
     token = secrets.token_urlsafe(32)
     shelf = ModelShelf(device, preload)
-    queue = JobQueue(shelf.get, prepare=shelf.prepare, check=shelf.check)
+    queue = JobQueue(shelf.get, prepare=shelf.prepare, check=shelf.check, rest=shelf.clear, rest_after=idle)
 
     def shut_down(*_: object) -> None:
         # Cancelled jobs end their event streams, which would otherwise hold the server open.
@@ -67,7 +69,8 @@ def serve(
         server.should_exit = True
 
     def health() -> dict[str, Any]:
-        return {"version": __version__, "pid": os.getpid(), "api": API_VERSION, **shelf.describe()}
+        about = {"version": __version__, "pid": os.getpid(), "api": API_VERSION}
+        return {**about, "waiting": queue.waiting(), **shelf.describe()}
 
     server = uvicorn.Server(
         uvicorn.Config(

@@ -165,6 +165,11 @@ def _add_routes(
     def mp4(preview: str) -> Response:
         return Response(queue.mp4(preview), media_type="video/mp4")
 
+    @app.post("/v1/rest", status_code=202)
+    def rest() -> dict[str, str]:
+        queue.rest()
+        return {"status": "resting after the previews that are queued"}
+
     @app.post("/v1/shutdown")
     def shutdown() -> dict[str, str]:
         shut_down()

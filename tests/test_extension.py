@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The repository as a Blender extension, judged by Blender's own tool."""
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -47,10 +48,11 @@ def test_blender_accepts_the_manifest_and_the_built_extension(blender_extension,
 def test_the_extension_holds_what_runs_and_nothing_of_what_only_developing_needs(archive):
     names = names_in(archive)
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"LICENSE", "__init__.py", "addon", "backend", "blender_manifest.toml", "data_gen"} | (
-        tops & {"README.md"}
-    )
-    assert {"addon/operators.py", "backend/protocol.py", "backend/launch.py", "data_gen/__init__.py"} <= names
+    rooms = {"addon", "backend", "data_gen"}
+    files = {"LICENSE", "__init__.py", "api.py", "blender_manifest.toml", "requirements.lock"}
+    assert tops == rooms | files | (tops & {"README.md"})
+    assert "backend/models/tiny/puppet_master.json" in names
+    assert {"addon/handle_operators.py", "backend/protocol.py", "backend/launch.py", "data_gen/__init__.py"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".blend"))]
 
 
@@ -61,6 +63,13 @@ def test_every_tracked_file_of_the_shipped_rooms_is_in_the_extension(archive, re
     if listed.returncode:
         pytest.skip("not a git checkout")
     assert set(listed.stdout.split()) <= names_in(archive)
+
+
+def test_a_repository_of_ones_own_lists_the_extension(blender_extension, archive, tmp_path):
+    (tmp_path / archive.name).write_bytes(archive.read_bytes())
+    blender_extension("server-generate", "--repo-dir", tmp_path)
+    (entry,) = json.loads((tmp_path / "index.json").read_text("utf-8"))["data"]
+    assert (entry["id"], entry["archive_size"]) == ("puppet_master", archive.stat().st_size)
 
 
 def test_the_manifest_agrees_with_the_package(repository):

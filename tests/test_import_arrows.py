@@ -20,8 +20,8 @@ ROOMS = ("addon", "backend", "data_gen", "training")
 PROTOCOL_PART = {
     f"{PACKAGE}.backend.{name}"
     for name in (
-        "client", "clips", "drag_drawing", "errors", "launch", "markup", "png", "process", "protocol", "requirements",
-        "shards", "wire",
+        "client", "clips", "drag_drawing", "errors", "launch", "markup", "option_values", "png", "process", "protocol",
+        "registry", "requirements", "shards", "wire",
     )
 }
 INSIDE_BLENDER = {"_cycles", "bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "bmesh", "imbuf"}
@@ -93,6 +93,11 @@ def external_imports(files: list[Path]) -> Iterator[tuple[str, str]]:
 def test_a_room_imports_only_what_the_design_allows(room):
     assert files_of(room), f"the room {room} is gone"
     assert violations(room) == []
+
+
+def test_the_python_interface_leads_to_the_addon_alone():
+    names = {name for _, name in imports_of((ROOT / "api.py").read_text("utf-8"), f"{PACKAGE}.api", False)}
+    assert {name.rpartition(".")[0] for name in names} == {f"{PACKAGE}.addon.api"}
 
 
 def test_the_root_imports_nothing_but_what_it_registers_in_blender_and_that_lazily():

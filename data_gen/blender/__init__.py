@@ -8,18 +8,28 @@ package does not import bpy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
+
+Commands = dict[str, Callable[[list[str], str], int]]
 
 _registered = False
 
 
-def register() -> None:
-    """Register the command, the settings, the operators and the panel; does nothing when already registered."""
+def register(commands: Commands | None = None) -> None:
+    """Register the command, the settings, the operators and the panel; does nothing when already registered.
+
+    Args:
+        commands: what other rooms add to `blender --command puppet_master`, by name.
+    """
     global _registered
     if _registered:
         return
     for module in _modules():
         module.register()
+    from . import command
+
+    command.COMMANDS.update(commands or {})
     _registered = True
 
 

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`blender --command puppet_master data ...`: the command line for those who have Blender alone."""
+"""`blender --command puppet_master data ...`: the command line for those who have Blender alone.
+
+Other rooms' commands are added by the extension's door (`COMMANDS`).
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import bpy
@@ -12,7 +16,6 @@ from ... import __version__
 from . import doors
 
 NAME = "puppet_master"
-USAGE = f"usage: blender [SCENE.blend] --command {NAME} data {'|'.join(doors.COMMANDS)} ... (--help tells more)"
 WRONG_USAGE = 2
 
 _handle: Any = None
@@ -25,12 +28,21 @@ def main(arguments: list[str]) -> int:
             print(__version__)
             return 0
         case [] | ["-h" | "--help"]:
-            print(USAGE)
+            print(usage())
             return 0
-        case ["data"]:
-            return doors.main(_with_open_file(arguments[1:]), f"blender --command {NAME} data")
-    print(f"there is no command {arguments[0]!r}; {USAGE}", file=sys.stderr)
+        case [name] if name in COMMANDS:
+            return COMMANDS[name](arguments[1:], f"blender --command {NAME} {name}")
+    print(f"there is no command {arguments[0]!r}; {usage()}", file=sys.stderr)
     return WRONG_USAGE
+
+
+def usage() -> str:
+    """How to call it, in a line."""
+    return f"usage: blender [SCENE.blend] --command {NAME} {'|'.join(COMMANDS)} ... (--help tells more)"
+
+
+def _data(arguments: list[str], program: str) -> int:
+    return doors.main(_with_open_file(arguments), program)
 
 
 def _with_open_file(arguments: list[str]) -> list[str]:
@@ -41,6 +53,9 @@ def _with_open_file(arguments: list[str]) -> list[str]:
         if word == "--scene" and following.startswith("--") and bpy.data.filepath:
             words.append(bpy.data.filepath)
     return words
+
+
+COMMANDS: dict[str, Callable[[list[str], str], int]] = {"data": _data}
 
 
 def register() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -27,7 +28,9 @@ def new_scene(output_folder):
     """The scene of a new file: a cube before a camera, 64 x 48 stills by Workbench; the add-on is enabled."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     assert bpy.ops.preferences.addon_enable(module=ADDON) == {"FINISHED"}
-    bpy.context.preferences.addons[ADDON].preferences.output_folder = str(output_folder)
+    own = bpy.context.preferences.addons[ADDON].preferences
+    own.output_folder = str(output_folder)
+    own.backend_python = os.environ.get("PUPPET_MASTER_TEST_BACKEND", "")  # where this Python cannot run it
     bpy.ops.mesh.primitive_cube_add(size=1.0)
     bpy.ops.object.camera_add(location=(0.0, -4.0, 0.0), rotation=(np.pi / 2, 0.0, 0.0))
     scene = bpy.context.scene
@@ -52,17 +55,21 @@ def lasting_scene(tmp_path_factory):
 
 
 class GreyPipeline:
-    """Grey frames of the still's size, one step at a time; holds before a step while `free` is not set."""
+    """Grey frames of the still's size, one step at a time; holds before a step while `free` is not set.
+
+    `hold_after`: so many steps are made at once in any case.
+    """
 
     def __init__(self):
         self.free = threading.Event()
         self.free.set()
+        self.hold_after = 0
         self.fault = None
         self.notes = ()
 
     def generate(self, request, on_step=None, should_stop=None):
         for index in range(STEPS):
-            while not self.free.wait(0.005):
+            while index >= self.hold_after and not self.free.wait(0.005):
                 if should_stop():
                     raise Cancelled("cancelled")
             if self.fault:
@@ -105,10 +112,14 @@ class GreyBackend:
         """What a job calls to reach its backend."""
         return self.client
 
-    def close(self):
-        self.pipeline.free.set()
+    def close_door(self):
+        """End the server alone; the pipeline is held or free as it was."""
         self._server.should_exit = True
         self._thread.join(WAIT_S)
+
+    def close(self):
+        self.pipeline.free.set()
+        self.close_door()
         self._queue.close()
 
 

@@ -8,9 +8,9 @@ import threading
 import bpy
 import pytest
 from PIL import Image
-from puppet_master.addon import jobs
+from puppet_master.addon import jobs, thumbnails
 from puppet_master.addon.jobs import PreviewJob, State
-from puppet_master.backend.errors import BackendError, Cancelled, InputError, ModelError
+from puppet_master.backend.errors import BackendError, Cancelled, InputError, ModelError, RequirementError
 from puppet_master.backend.protocol import PreviewRequest
 
 
@@ -23,9 +23,9 @@ def still_png():
 
 @pytest.fixture
 def make_job(backend, still_png, tmp_path):
-    def make(on_done=None, connect=None):
-        request = PreviewRequest(still_png, seed=5)
-        return PreviewJob(request, tmp_path / "result", connect or backend.connect, on_done)
+    def make(on_done=None, connect=None, name="result", frames=None):
+        request = PreviewRequest(still_png, seed=5, frames=frames)
+        return PreviewJob(request, tmp_path / name, connect or backend.connect, on_done)
 
     return make
 
@@ -111,10 +111,10 @@ def test_a_backend_that_goes_away_fails_the_job(make_job, until, backend, tmp_pa
     job = make_job()
     job.start()
     until(lambda: not job.pump() and job.state is State.RUNNING)
-    backend.close()
+    backend.close_door()
     until(job.pump)
-    # Whether the server cancels its jobs before its door closes is a race; either way the job is over.
-    assert job.state in (State.FAILED, State.CANCELLED)
+    assert job.state is State.FAILED
+    assert "does not answer" in job.text()
     assert not (tmp_path / "result").exists()
 
 
@@ -147,6 +147,7 @@ def test_a_result_that_cannot_be_written_fails_the_job_and_leaves_nothing(make_j
     until(job.pump)
     assert job.error is not None
     assert str(job.error).startswith(f"cannot write the preview to {job.folder}: ")
+    assert "choose another Output Folder" in str(job.error)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -170,17 +171,63 @@ def test_the_timer_runs_until_the_job_is_over(make_job, until):
     assert job.state is State.DONE
 
 
-def test_one_preview_runs_at_a_time(make_job, until, backend):
+def test_previews_queue_up_and_are_cancelled_one_by_one_or_all(make_job, until, backend):
     backend.pipeline.free.clear()
-    jobs.start(make_job())
-    with pytest.raises(InputError, match="already running"):
-        jobs.start(make_job())
-    with pytest.raises(RuntimeError, match="already running"):
-        bpy.ops.puppet_master.preview()
+    made = [make_job(name=f"result {number}") for number in range(3)]
+    jobs.start(*made)
+    until(lambda: jobs.tick() and made[0].state is State.RUNNING and made[1].state is made[2].state is State.QUEUED)
+    assert jobs.listed() == (made[2], made[1], made[0])
+    bpy.ops.puppet_master.cancel(serial=made[1].serial)
+    until(lambda: jobs.tick() and made[1].state is State.CANCELLED)
+    assert made[0].state is State.RUNNING
     bpy.ops.puppet_master.cancel()
+    assert made[0].text() == "Cancelling"
     until(lambda: jobs.tick() is None)
-    assert jobs.current().state is State.CANCELLED
+    assert [job.state for job in made] == [State.CANCELLED] * 3
     assert not bpy.ops.puppet_master.cancel.poll()
+    bpy.ops.puppet_master.clear_jobs()
+    assert jobs.listed() == ()
+
+
+def test_too_many_previews_at_once_are_refused(make_job):
+    with pytest.raises(InputError, match="0 previews are under way and 33 more"):
+        jobs.start(*(make_job(name=str(number)) for number in range(33)))
+    assert not jobs.running()
+
+
+def test_the_estimate_is_shown_while_the_preview_is_made_and_gone_afterwards(make_job, until, backend):
+    backend.pipeline.free.clear()
+    job = make_job()
+    jobs.start(job)
+    until(lambda: jobs.tick() and job.state is State.RUNNING)
+    backend.pipeline.hold_after = 1  # step, so that an estimate is out
+    until(lambda: jobs.tick() and job.estimate)
+    assert job.estimate.frames == 4
+    strip = Image.open(io.BytesIO(job.estimate.strip_png))
+    assert strip.size == (4 * 64, 48)
+    key = jobs.picture_key(job)
+    assert thumbnails._moving[key].shape == (4, 48, 64, 4)
+    assert tuple(thumbnails._pictures[key].image_size) == (64, 48)
+    backend.pipeline.free.set()
+    until(lambda: jobs.tick() is None)
+    assert job.estimate is None
+    assert key not in thumbnails._moving
+
+
+def test_a_preview_is_made_again_with_the_same_request_or_fewer_frames(make_job, until, backend, tmp_path):
+    backend.pipeline.fault = RequirementError("out of memory; ask for fewer frames")
+    job = make_job(frames=8)
+    jobs.start(job)
+    until(lambda: jobs.tick() is None)
+    assert job.lacked_memory
+    backend.pipeline.fault = None
+    bpy.ops.puppet_master.retry()
+    again = jobs.current()
+    assert again is not job
+    assert (again.state, again.request) == (State.DONE, job.request)
+    bpy.ops.puppet_master.retry(serial=job.serial, cheaper=True)
+    assert jobs.current().request.frames == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["result", "result-2"]
 
 
 def test_a_blocking_run_raises_what_made_the_job_fail(make_job, backend):

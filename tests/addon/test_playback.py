@@ -3,10 +3,12 @@
 
 from pathlib import Path
 
+import av
 import bpy
+import numpy as np
 import pytest
 from PIL import Image
-from puppet_master.addon import playback
+from puppet_master.addon import compat, history, playback, preferences
 from puppet_master.backend.errors import InputError
 
 
@@ -95,3 +97,91 @@ def test_the_operator_loads_the_last_result(scene, make_result):
     scene.puppet_master.result_folder = "/gone"
     with pytest.raises(RuntimeError, match="holds no preview"):
         bpy.ops.puppet_master.load_result()
+
+
+def shown(scene):
+    """Which of our images lie over the camera's view."""
+    entries = scene.camera.data.background_images
+    return [entry.image.name for entry in entries if entry.show_background_image]
+
+
+def test_the_preview_and_its_still_take_turns(scene, make_result):
+    folder = make_result("one", 4)
+    Image.new("RGB", (16, 12), "blue").save(folder / "still.png")
+    history.add(scene, folder, 1)
+    bpy.ops.puppet_master.load_result()
+    assert shown(scene) == ["Puppet Preview"]
+    bpy.ops.puppet_master.compare()
+    assert shown(scene) == ["Puppet Still"]
+    bpy.ops.puppet_master.compare()
+    assert shown(scene) == ["Puppet Preview"]
+    scene.puppet_master_preview.shown = "NOTHING"
+    assert shown(scene) == []
+
+
+def test_it_lies_over_the_camera_that_saw_its_still(scene, make_result):
+    first = scene.camera
+    bpy.ops.object.camera_add()
+    scene.camera = bpy.context.object
+    history.add(scene, make_result("one", 4), 1, first.name)
+    bpy.ops.puppet_master.load_result()
+    assert len(first.data.background_images) == 1
+    assert len(scene.camera.data.background_images) == 0
+
+
+def test_playing_sets_the_timelines_preview_range(scene, make_result):
+    history.add(scene, make_result("one", 4), 20)
+    bpy.ops.puppet_master.play()
+    assert scene.use_preview_range
+    assert (scene.frame_preview_start, scene.frame_preview_end, scene.frame_current) == (20, 23, 20)
+
+
+def test_strips_go_to_free_channels_of_the_sequencer(scene, make_result):
+    history.add(scene, make_result("one", 4), 10)
+    bpy.ops.puppet_master.send_to_sequencer()
+    bpy.ops.puppet_master.send_to_sequencer()
+    history.add(scene, make_result("two", 3), 14)
+    bpy.ops.puppet_master.send_to_sequencer()
+    strips = [
+        (strip.channel, strip.frame_final_start, strip.frame_final_duration, len(strip.elements))
+        for strip in compat.strips_of(scene.sequence_editor)
+    ]
+    assert sorted(strips) == [(1, 10, 4, 4), (1, 14, 3, 3), (2, 10, 4, 4)]
+    first = next(strip for strip in compat.strips_of(scene.sequence_editor) if strip.channel == 2)
+    assert [element.filename for element in first.elements] == [f"{index:04d}.png" for index in range(4)]
+
+
+def test_saving_is_done_by_the_backends_python(scene, make_result, tmp_path):
+    history.add(scene, make_result("one", 4), 1)
+    scene.render.fps = 10
+    bpy.ops.puppet_master.export(filepath=str(tmp_path / "Türe"), file_format="GIF")
+    with Image.open(tmp_path / "Türe.gif") as image:
+        assert (image.n_frames, image.size, image.info["duration"]) == (4, (16, 12), 100)
+    bpy.ops.puppet_master.export(filepath=str(tmp_path / "clip.gif"), file_format="MP4", loops=2)
+    with av.open(tmp_path / "clip.mp4") as container:
+        reds = [int(frame.to_ndarray(format="rgb24")[6, 8, 0]) for frame in container.decode(video=0)]
+        assert container.streams.video[0].average_rate == 10
+    np.testing.assert_allclose(reds, [10, 60, 110, 160] * 2, atol=6)
+    bpy.ops.puppet_master.export(filepath=str(tmp_path / "sequence"), file_format="PNG")
+    assert len(list((tmp_path / "sequence").iterdir())) == 4
+    with pytest.raises(RuntimeError, match="holds a PNG sequence already"):
+        bpy.ops.puppet_master.export(filepath=str(tmp_path / "sequence"), file_format="PNG")
+
+
+def test_what_cannot_be_saved_says_why(scene, make_result, tmp_path):
+    folder = make_result("one", 4)
+    history.add(scene, folder, 1)
+    with pytest.raises(RuntimeError, match="say where to save"):
+        bpy.ops.puppet_master.export()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RuntimeError, match=r"cannot write .*file/clip\.mp4"):
+        bpy.ops.puppet_master.export(filepath=str(tmp_path / "file" / "clip"))
+    preferences.own().backend_python = "/gone/python"
+    with pytest.raises(RuntimeError, match="cannot start /gone/python"):
+        bpy.ops.puppet_master.export(filepath=str(tmp_path / "clip"))
+
+
+def test_without_an_image_editor_it_says_what_to_do(scene, make_result):
+    history.add(scene, make_result("one", 4), 1)
+    with pytest.raises(RuntimeError, match="turn an area into one"):
+        bpy.ops.puppet_master.show_in_image_editor()

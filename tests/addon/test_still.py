@@ -5,6 +5,7 @@ import bpy
 import numpy as np
 import pytest
 from PIL import Image
+from puppet_master.addon import compat
 from puppet_master.addon.still import render_still, still_resolution
 from puppet_master.backend.errors import InputError, OutputError
 
@@ -28,7 +29,8 @@ def odd_settings(scene):
     render.use_border = True
     render.film_transparent = False
     render.use_stamp = True
-    render.image_settings.media_type = "VIDEO"
+    if compat.media_type_values(render.image_settings):
+        render.image_settings.media_type = "VIDEO"
     render.image_settings.file_format = "FFMPEG"
     render.image_settings.color_mode = "RGB"
     return scene
@@ -76,12 +78,12 @@ def test_a_path_is_taken_as_it_is(scene, tmp_path):
 
 
 def test_eevee_gives_way_to_cycles_where_there_is_no_window(scene, tmp_path):
-    scene.render.engine = "BLENDER_EEVEE"
+    scene.render.engine = compat.eevee_engine()
     scene.cycles.samples = 4096
     scene.puppet_master.still_samples = 2
     still = render_still(scene, tmp_path / "still.png", (32, 32))
     assert still.engine == "CYCLES"
-    assert scene.render.engine == "BLENDER_EEVEE"
+    assert scene.render.engine == compat.eevee_engine()
     assert scene.cycles.samples == 4096
     with Image.open(still.path) as image:
         alpha = np.asarray(image)[..., 3]

@@ -246,3 +246,27 @@ def test_the_queue_answers_while_a_model_loads(pipeline, make_request, until):
     until(lambda: queue.status(preview)["state"] == "cancelled")
     assert pipeline.started == []
     queue.close()
+
+
+def test_a_queue_left_alone_rests_once_and_wakes_for_the_next_preview(pipeline, make_request, until):
+    rests, loads = [], []
+
+    def load(model):
+        loads.append(model)
+        return pipeline
+
+    queue = JobQueue(load, rest=lambda: rests.append(len(loads)), rest_after=0.05)
+    try:
+        queue.start()
+        time.sleep(0.2)
+        assert rests == []  # what was loaded ahead waits for the first preview
+        for made in (1, 2):
+            queue.submit(make_request())
+            until(lambda made=made: len(rests) == made)
+        time.sleep(0.2)
+        assert rests == [1, 2]
+        queue.rest()
+        until(lambda: len(rests) == 3)
+        assert queue.waiting() == 0
+    finally:
+        queue.close()

@@ -15,7 +15,7 @@ from puppet_master.backend.errors import Cancelled, InputError, ModelError
 from puppet_master.backend.loader import ModelShelf, load_pipeline
 from puppet_master.backend.model.motion_field import Motion, MotionField
 from puppet_master.backend.motion_pipeline import MotionPipeline
-from puppet_master.backend.protocol import Drag, DragPoint, PreviewRequest
+from puppet_master.backend.protocol import Drag, DragPoint, PreviewRequest, PreviewResult
 
 CARD = {
     "name": "motion", "kind": "motion", "num_drags": 3, "width": 32, "height": 32, "frames": 5, "steps": 1,
@@ -61,6 +61,23 @@ def test_the_block_goes_where_it_is_dragged_and_white_is_left_behind(folder):
         red = np.flatnonzero(frames[index, 12, :, 1] < 100)
         assert (red.min(), red.max()) == (8 + 2 * index, 15 + 2 * index)
     assert (frames[4, 12, 8:12] > 250).all()
+
+
+def test_the_result_tells_where_each_dragged_point_went(folder):
+    pipeline = load_pipeline(folder)
+    pipeline.field = Carrying()
+    carried, plain = ((0.3, 0.3), (0.55, 0.3)), ((0.9, 0.9), (0.1, 0.9))
+    _, result = pipeline.generate(request(carried, plain))
+    np.testing.assert_allclose(result.reached[0], np.linspace(*carried, 5), atol=1e-5)
+    np.testing.assert_allclose(result.reached[1], [plain[0]] * 5, atol=1e-5)  # white is background, and stays
+    assert PreviewResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_where_points_went_is_told_in_places_of_a_still_of_another_shape(folder):
+    pipeline = load_pipeline(folder)
+    pipeline.field = Carrying()
+    _, result = pipeline.generate(request(((0.3, 0.3), (0.4, 0.45)), size=(60, 40), frames=3))
+    np.testing.assert_allclose(result.reached[0], [(0.3, 0.3), (0.35, 0.375), (0.4, 0.45)], atol=1e-4)
 
 
 def test_without_drags_the_still_stays_whatever_the_weights(folder):

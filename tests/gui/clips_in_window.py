@@ -153,7 +153,7 @@ def open_clips_panel(window):
     """Close the panels above by clicks on their headers, the first at the top, and open ours below them."""
     sidebar = window.region("UI")
     pitch = 25 * bpy.context.preferences.system.ui_scale
-    for number in range(4):
+    for number in (0, 1, 2, 4):  # Still, Drags and Preview are open; History, the fourth, is closed; ours is the fifth
         yield from window.click(sidebar.x + sidebar.width * 0.4, sidebar.y + sidebar.height - pitch * (number + 0.5))
         yield 0.4  # the panel closes with an animation
 

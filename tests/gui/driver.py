@@ -19,7 +19,8 @@ OUT = Path(os.environ["PM_OUT"])
 class Window:
     """The first window, its 3D viewport's sidebar, and the mouse."""
 
-    def __init__(self):
+    def __init__(self, kind="VIEW_3D"):
+        self.kind = kind
         self._mouse = (10, 10)
 
     @property
@@ -28,13 +29,13 @@ class Window:
 
     @property
     def area(self):
-        return next(area for area in self.window.screen.areas if area.type == "VIEW_3D")
+        return next(area for area in self.window.screen.areas if area.type == self.kind)
 
     def region(self, kind):
         return next(region for region in self.area.regions if region.type == kind)
 
-    def event(self, kind, value):
-        self.window.event_simulate(type=kind, value=value, x=self._mouse[0], y=self._mouse[1])
+    def event(self, kind, value, **modifiers):
+        self.window.event_simulate(type=kind, value=value, x=self._mouse[0], y=self._mouse[1], **modifiers)
 
     def move(self, x, y):
         # Twice: the first move only tells the interface which button is under the mouse.
@@ -43,11 +44,24 @@ class Window:
             self.event("MOUSEMOVE", "NOTHING")
             yield 0.04
 
-    def click(self, x, y):
+    def click(self, x, y, **modifiers):
         yield from self.move(x, y)
         for value in ("PRESS", "RELEASE"):
-            self.event("LEFTMOUSE", value)
+            self.event("LEFTMOUSE", value, **modifiers)
             yield 0.05
+
+    def pull(self, begin, end, steps=4, shot=None, **modifiers):
+        """Press, move and release; a screenshot before the release if it gets a name."""
+        yield from self.move(*begin)
+        self.event("LEFTMOUSE", "PRESS", **modifiers)
+        yield 0.05
+        for step in range(1, steps + 1):
+            along = step / steps
+            yield from self.move(*(a + (b - a) * along for a, b in zip(begin, end, strict=True)))
+        if shot:
+            self.screenshot(shot)
+        self.event("LEFTMOUSE", "RELEASE")
+        yield 0.1
 
     def key(self, kind, **modifiers):
         self.window.event_simulate(
@@ -69,18 +83,26 @@ class Window:
                 return
         raise AssertionError(f"the sidebar has no tab {name}")
 
-    def find_button(self, operator, across=0.5):
-        """Sweep the mouse down the sidebar; gives the middle of the button that calls `operator`."""
+    def find_button(self, operator, across=0.5, down=0.0):
+        """Sweep the mouse down the sidebar, from `down` of its height; gives the middle of `operator`'s button.
+
+        A second time slowly, if need be: a window that draws much takes in moves late.
+        """
         sidebar = self.region("UI")
-        x, hits = sidebar.x + int(sidebar.width * across), []
-        for y in range(sidebar.y + sidebar.height - 4, sidebar.y + 4, -7):
-            yield from self.move(x, y)
-            if operator in self._hovered(sidebar):
-                hits.append(y)
-            elif hits:
-                break
-        assert hits, f"no button for {operator} at {across:.2f} of the sidebar"
-        return x, sum(hits) // len(hits)
+        x = sidebar.x + int(sidebar.width * across)
+        for pause in (0.0, 0.25):
+            hits = []
+            for y in range(sidebar.y + int(sidebar.height * (1 - down)) - 4, sidebar.y + 4, -7):
+                yield from self.move(x, y)
+                if pause:
+                    yield pause
+                if operator in self._hovered(sidebar):
+                    hits.append(y)
+                elif hits:
+                    break
+            if hits:
+                return x, sum(hits) // len(hits)
+        raise AssertionError(f"no button for {operator} at {across:.2f} of the sidebar")
 
     def _hovered(self, region):
         manager = bpy.context.window_manager
@@ -120,4 +142,5 @@ def run(scenario, report):
         bpy.ops.wm.quit_blender()
         return None
 
-    bpy.app.timers.register(step, first_interval=0.5)
+    # Persistent: a scenario may open another file.
+    bpy.app.timers.register(step, first_interval=0.5, persistent=True)

@@ -65,7 +65,7 @@ def scenario():
         yield 0.1
     report["job"] = jobs.current().text()
     report["seconds"] = round(time.monotonic() - began, 2)
-    report["longest_pause_s"] = round(max(b - a for a, b in itertools.pairwise(ticks)), 3)
+    report["longest_pause_s"] = round(max((b - a for a, b in itertools.pairwise(ticks)), default=0.0), 3)
     assert jobs.current().state is jobs.State.DONE, jobs.current().text()
     window.screenshot("4-done.png")
     done("the preview is there")
@@ -117,4 +117,5 @@ def done(step):
     report["steps"].append(step)
 
 
-run(scenario(), report)
+if __name__ == "__main__":
+    run(scenario(), report)
