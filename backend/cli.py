@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from .errors import Cancelled, PuppetMasterError, RequirementError
+from .model_commands import app as model_app
 from .option_values import parse_colour, parse_guidance, parse_size
 from .process import installable
 from .protocol import FITS, PreviewRequest
@@ -42,6 +43,9 @@ EXIT_CODES = {
     6: "the backend cannot start, cannot be reached or stopped",
     7: "the result cannot be written",
     8: "the machine lacks something the program needs",
+    9: "a hub cannot be reached, or does not deliver",
+    10: "a hub wants a login, or its terms accepted there",
+    11: "the licence of weights was not accepted",
     130: "cancelled",
 }
 # Blank lines keep the lines apart: typer joins what stands in one paragraph.
@@ -116,7 +120,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-model_app = typer.Typer(help="Models: list them, import published weights.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
 
 
@@ -229,30 +232,6 @@ def export(
 
     made = export_preview(source, out, fps, loops)
     print(json.dumps(made) if as_json else made["out"])
-
-
-@model_app.command("list")
-def list_models() -> None:
-    """List the models installed with the program."""
-    from .registry import list_models as installed
-
-    for model in installed():
-        print(
-            f"{model.name}: {model.width} x {model.height}, {model.frames} frames, "
-            f"up to {model.num_drags} drags, {model.steps} steps"
-        )
-
-
-@model_app.command("import")
-def import_model(
-    weights: Annotated[Path, typer.Argument(help="Published UNet weights: .safetensors, .pt or .bin.")],
-    config: Annotated[Path, typer.Option("--config", help="JSON of the published constructor's arguments.")],
-    out: Annotated[Path, typer.Option("--out", help="Model folder to make; the UNet goes to OUT/unet.")],
-) -> None:
-    """Convert published weights to a model folder."""
-    from .model.importing import import_weights
-
-    print(import_weights(weights, config, out))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
