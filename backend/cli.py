@@ -20,7 +20,16 @@ from typer.core import TyperGroup
 from .. import __version__
 from .errors import Cancelled, PuppetMasterError, RequirementError
 from .model_commands import app as model_app
-from .option_values import parse_colour, parse_guidance, parse_size
+from .option_values import (
+    ACCELERATION_CHOICES,
+    MEMORY_CHOICES,
+    parse_choice,
+    parse_colour,
+    parse_guidance,
+    parse_interval,
+    parse_size,
+)
+from .presets import PRESETS
 from .process import installable
 from .protocol import FITS, PreviewRequest
 
@@ -123,6 +132,14 @@ app = typer.Typer(
 app.add_typer(model_app, name="model")
 
 
+Memory = Annotated[
+    str, typer.Option(metavar="|".join(MEMORY_CHOICES), help="How a diffusion model uses memory.")
+]
+Acceleration = Annotated[
+    str, typer.Option(metavar="|".join(ACCELERATION_CHOICES), help="How a diffusion model's steps are run.")
+]
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"puppet-master {__version__}")
@@ -151,6 +168,15 @@ def preview(
     guidance: Annotated[
         str | None, typer.Option(metavar="A|A:B", help="Guidance, or at the first and last frame.")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="|".join(PRESETS), help="Steps and guidance interval where not given.")
+    ] = None,
+    guidance_interval: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Part of the sampling that has guidance, within 0 and 1.")
+    ] = None,
+    feature_reuse: Annotated[
+        int | None, typer.Option(help="Run the UNet's lower levels at every so manieth step only; 1 is exact.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed repeats the same preview.")] = 0,
     fit: Annotated[
         str, typer.Option(metavar="|".join(FITS), help="How a still of another aspect meets the model's.")
@@ -162,6 +188,8 @@ def preview(
         str | None, typer.Option(metavar="WxH", help="Size of a scene's still; the scene's own if not given.")
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the model runs.")] = "auto",
+    memory: Memory = "auto",
+    acceleration: Acceleration = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")
     ] = False,
@@ -175,11 +203,18 @@ def preview(
         frames=frames,
         steps=steps,
         guidance=parse_guidance(guidance) if guidance else None,
+        preset=preset,
+        guidance_interval=parse_interval(guidance_interval) if guidance_interval else None,
+        feature_reuse=feature_reuse,
         seed=seed,
         fit=fit,
         background=parse_colour(background),
     )
-    order = Order(source, out, request, drags, parse_size(size) if size else None, device)
+    modes = (
+        parse_choice(memory, MEMORY_CHOICES, "memory"),
+        parse_choice(acceleration, ACCELERATION_CHOICES, "acceleration"),
+    )
+    order = Order(source, out, request, drags, parse_size(size) if size else None, device, *modes)
     made = make_preview(order, quiet=as_json)
     if as_json:
         print(json.dumps(made))
@@ -207,11 +242,16 @@ def serve(
     keep_loaded: Annotated[
         bool, typer.Option("--keep-loaded/--unload", help="Whether weights stay in memory after a preview.")
     ] = True,
+    memory: Memory = "auto",
+    acceleration: Acceleration = "auto",
 ) -> None:
     """Run the backend: previews over HTTP on this machine's loopback, for one user."""
     from .serve import serve as run
 
-    run(port, handshake, parent_pid, device, preload, (idle or None) if keep_loaded else 0.0)
+    parse_choice(memory, MEMORY_CHOICES, "memory")
+    parse_choice(acceleration, ACCELERATION_CHOICES, "acceleration")
+    rest_after = (idle or None) if keep_loaded else 0.0
+    run(port, handshake, parent_pid, device, preload, rest_after, memory, acceleration)
     # Leave at once: torch takes a while to unload, and a cancelled step may still be running in it.
     sys.stdout.flush()
     os._exit(0)
