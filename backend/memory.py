@@ -196,17 +196,17 @@ class Streamed:
 
     def __init__(self, part: nn.Module, device: torch.device) -> None:
         self._part, self._device = part, device
-        self._home: dict[nn.Parameter, torch.Tensor] = {}
+        self._home: dict[nn.Module, dict[str, nn.Parameter]] = {}
         self._handles = []
         part.to("cpu")
         for module in part.modules():
             if isinstance(module, STREAMED):
-                self._home.update({parameter: parameter.data for parameter in module.parameters(recurse=False)})
+                self._home[module] = dict(module._parameters)
                 self._handles.append(module.register_forward_pre_hook(self._come))
                 self._handles.append(module.register_forward_hook(self._leave))
-        for owned in (*part.parameters(), *part.buffers()):
-            if owned not in self._home:
-                owned.data = owned.data.to(device)
+            else:
+                module._parameters.update(_moved(module._parameters, device))
+                module._buffers.update({name: _to(buffer, device) for name, buffer in module._buffers.items()})
 
     def end(self) -> None:
         """Have the part whole in main memory."""
@@ -215,9 +215,22 @@ class Streamed:
         self._part.to("cpu")
 
     def _come(self, module: nn.Module, _: Any) -> None:
-        for parameter in module.parameters(recurse=False):
-            parameter.data = self._home[parameter].to(self._device, non_blocking=True)
+        module._parameters.update(_moved(self._home[module], self._device))
 
     def _leave(self, module: nn.Module, _: Any, __: Any) -> None:
-        for parameter in module.parameters(recurse=False):
-            parameter.data = self._home[parameter]
+        module._parameters.update(self._home[module])
+
+
+def _moved(parameters: dict[str, nn.Parameter | None], device: torch.device) -> dict[str, nn.Parameter | None]:
+    """Copies on a device; the same parameters where they are there already."""
+    with torch.inference_mode(False):
+        return {
+            name: parameter
+            if parameter is None or parameter.device == device
+            else nn.Parameter(parameter.detach().to(device, non_blocking=True), parameter.requires_grad)
+            for name, parameter in parameters.items()
+        }
+
+
+def _to(buffer: torch.Tensor | None, device: torch.device) -> torch.Tensor | None:
+    return None if buffer is None else buffer.to(device)
