@@ -16,15 +16,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from .errors import RequirementError
+from .errors import ModelError, RequirementError
 from .option_values import MEMORY_CHOICES, parse_choice
 
 AUTO, *_MODES = MEMORY_CHOICES
@@ -75,6 +78,11 @@ class Needs:
         working = max(GIB // 4, round(2 * GIB * pixels / (14 * 256 * 256)))
         return cls(2 * sum(parameters.values()), 2 * max(parameters.values()), working)
 
+    @property
+    def in_single_precision(self) -> int:
+        """What it takes in main memory in single precision."""
+        return 2 * self.weights + self.working
+
     def fits(self, mode: str, room: Room) -> bool:
         """Whether a mode has room."""
         if mode == "resident":
@@ -115,6 +123,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
 
 
+def singles_fit(needs: Needs) -> bool:
+    """Whether main memory has room for single precision, which CPUs without units for halves are quicker with."""
+    return psutil.virtual_memory().available >= needs.in_single_precision
+
+
+def count_parameters(weights: Path) -> int:
+    """How many numbers a safetensors file holds, told without reading them. Raises `ModelError`."""
+    try:
+        with safe_open(weights, "pt") as stored:
+            return sum(math.prod(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{weights.parent} cannot be loaded: {error}; get the model folder anew") from error
+
+
 class Placement:
     """Where a model's parts are, in a memory mode that can be changed to a cheaper one.
 
@@ -122,10 +144,11 @@ class Placement:
         parts: by name.
         device: the GPU, or the CPU.
         mode: one of `MODES`.
+        needs: of the model.
     """
 
-    def __init__(self, parts: dict[str, nn.Module], device: torch.device, mode: str) -> None:
-        self._parts, self._gpu = parts, device
+    def __init__(self, parts: dict[str, nn.Module], device: torch.device, mode: str, needs: Needs) -> None:
+        self._parts, self._gpu, self._needs = parts, device, needs
         self._streams: list[Any] = []
         self._working = ""
         self.mode = mode
@@ -185,8 +208,9 @@ class Placement:
                 self._streams.append(Streamed(part, self._gpu))
             else:
                 part.to(self._gpu if self.mode == "resident" else "cpu")
-                if self.mode == "cpu":
-                    part.float()  # a CPU without half-precision units is slower with halves
+        if self.mode == "cpu" and self._gpu.type == "cuda" and singles_fit(self._needs):
+            for part in self._parts.values():
+                part.float()
         if self._gpu.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -25,7 +25,7 @@ from .model import DragSpatioTemporalUNet
 from .preparing import Prepared
 from .previewing import NO_DRAGS, Made, Step, Steps, Timed, library_versions, load_part
 from .protocol import PreviewRequest, PreviewResult, trajectories
-from .registry import ModelInfo, check_complete, read_info, read_json
+from .registry import WEIGHTS, ModelInfo, check_complete, read_info, read_json
 from .sampling import guidance_ramp, karras_sigmas, sample_euler
 
 TOGETHER = 4  # previews that share a forward at most; more gain little once the device is full
@@ -47,6 +47,7 @@ class PreviewPipeline:
         unet: DragSpatioTemporalUNet,
         vae: Autoencoder,
         encoder: CLIPVisionModelWithProjection,
+        needs: memory.Needs,
         device: str = "cpu",
         mode: str = "cpu",
         acceleration: str = "auto",
@@ -54,7 +55,7 @@ class PreviewPipeline:
         self.folder, self.info, self.model_hash = folder, info, model_hash
         self.unet, self.vae, self.encoder = unet.eval(), vae.eval(), encoder.eval()
         parts = {"unet": self.unet, "vae": self.vae, "encoder": self.encoder}
-        self.placement = memory.Placement(parts, torch.device(device), mode)
+        self.placement = memory.Placement(parts, torch.device(device), mode, needs)
         self._accelerated = Accelerated(self.unet, acceleration, model_hash)
         self._blank: dict[tuple[int, int], Maps] = {}
         self._together = TOGETHER
@@ -91,22 +92,20 @@ class PreviewPipeline:
         if vae_name not in VAE_CLASSES:
             raise ModelError(f"{folder / 'vae' / 'config.json'}: class {vae_name!r} is not a VAE this program knows")
         place = torch.device(device)
-        half = place.type == "cuda" and mode != "cpu"
+        weights = {"unet": f"unet/{WEIGHTS}", "vae": f"vae/{WEIGHTS}", "encoder": "image_encoder/model.safetensors"}
+        counts = {name: memory.count_parameters(folder / path) for name, path in weights.items()}
+        needs = memory.Needs.of(counts, info.frames * info.height * info.width)
+        mode = memory.choose(mode, needs, memory.Room.probe(place))
+        half = mode != "cpu" or not memory.singles_fit(needs)
         dtype = torch.bfloat16 if half else torch.float32
         unet = load_part(DragSpatioTemporalUNet, folder / "unet", "cpu", dtype)
         vae = load_part(VAE_CLASSES[vae_name], folder / "vae", "cpu", dtype)
         encoder = load_part(CLIPVisionModelWithProjection, folder / "image_encoder", "cpu", dtype)
-        sizes = {
-            name: sum(parameter.numel() for parameter in part.parameters())
-            for name, part in (("unet", unet), ("vae", vae), ("encoder", encoder))
-        }
-        needs = memory.Needs.of(sizes, info.frames * info.height * info.width)
-        mode = memory.choose(mode, needs, memory.Room.probe(place))
-        if half:
+        if mode != "cpu":
             channels_last(unet)
             channels_last(vae)
         log.info("%s on %s, memory mode %s", info.name, place, mode)
-        return cls(folder, info, model_hash, unet, vae, encoder, device, mode, acceleration)
+        return cls(folder, info, model_hash, unet, vae, encoder, needs, device, mode, acceleration)
 
     def generate(
         self,

@@ -95,4 +95,4 @@ def load_part(cls: Any, folder: Path, device: str, dtype: torch.dtype = torch.fl
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
         detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{folder} cannot be loaded: {detail}; get the model folder anew") from error
-    return part.to(device=device, dtype=dtype)
+    return part.to(device)

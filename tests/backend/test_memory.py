@@ -40,11 +40,24 @@ def test_a_mode_that_is_asked_for_is_taken_at_the_users_word():
         choose("most", SVD, Room(0, 0))
 
 
+def test_the_needs_of_a_model_are_told_from_its_files(model_folder):
+    pipeline = PreviewPipeline.load(model_folder)
+    count = memory.count_parameters(model_folder / "unet" / "diffusion_pytorch_model.safetensors")
+    assert count == sum(parameter.numel() for parameter in pipeline.unet.parameters())
+
+
+def test_a_model_too_large_for_single_precision_runs_in_half(model_folder, still_png, monkeypatch):
+    monkeypatch.setattr(memory, "singles_fit", lambda needs: False)
+    pipeline = PreviewPipeline.load(model_folder)
+    frames, result = pipeline.generate(PreviewRequest(still_png))
+    assert result.device == "cpu bfloat16" and frames.std() > 0
+
+
 def load(model_folder, mode):
     """A pipeline in a mode, on the CPU in the GPU's place."""
     pipeline = PreviewPipeline.load(model_folder, mode="cpu")
     parts = {"unet": pipeline.unet, "vae": pipeline.vae, "encoder": pipeline.encoder}
-    pipeline.placement = Placement(parts, CPU, mode)
+    pipeline.placement = Placement(parts, CPU, mode, SVD)
     return pipeline
 
 
