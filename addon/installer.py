@@ -38,8 +38,8 @@ from typing import Any
 
 # What the backend imports; the lock says which versions, of these and of all that they need.
 REQUIREMENTS = (
-    "accelerate", "av", "diffusers", "fastapi", "huggingface_hub", "numpy", "pillow", "psutil", "pydantic", "rich",
-    "safetensors", "torch", "transformers", "typer", "uvicorn",
+    "accelerate", "av", "diffusers", "fastapi", "filelock", "huggingface_hub", "numpy", "pillow", "psutil", "pydantic",
+    "rich", "safetensors", "torch", "transformers", "typer", "uvicorn",
 )  # fmt: skip
 IMPORTED = ("torch", "diffusers", "transformers", "av", "PIL", "fastapi", "uvicorn", "psutil", "typer")
 FITTING = ((3, 11), (3, 12))  # Python versions that the locked packages have builds for

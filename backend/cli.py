@@ -19,7 +19,17 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from .errors import Cancelled, PuppetMasterError, RequirementError
-from .option_values import parse_colour, parse_guidance, parse_size
+from .model_commands import app as model_app
+from .option_values import (
+    ACCELERATION_CHOICES,
+    MEMORY_CHOICES,
+    parse_choice,
+    parse_colour,
+    parse_guidance,
+    parse_interval,
+    parse_size,
+)
+from .presets import PRESETS
 from .process import installable
 from .protocol import FITS, PreviewRequest
 
@@ -42,6 +52,9 @@ EXIT_CODES = {
     6: "the backend cannot start, cannot be reached or stopped",
     7: "the result cannot be written",
     8: "the machine lacks something the program needs",
+    9: "a hub cannot be reached, or does not deliver",
+    10: "a hub wants a login, or its terms accepted there",
+    11: "the licence of weights was not accepted",
     130: "cancelled",
 }
 # Blank lines keep the lines apart: typer joins what stands in one paragraph.
@@ -116,8 +129,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-model_app = typer.Typer(help="Models: list them, import published weights.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
+
+
+Memory = Annotated[
+    str, typer.Option(metavar="|".join(MEMORY_CHOICES), help="How a diffusion model uses memory.")
+]
+Acceleration = Annotated[
+    str, typer.Option(metavar="|".join(ACCELERATION_CHOICES), help="How a diffusion model's steps are run.")
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -148,6 +168,15 @@ def preview(
     guidance: Annotated[
         str | None, typer.Option(metavar="A|A:B", help="Guidance, or at the first and last frame.")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="|".join(PRESETS), help="Steps and guidance interval where not given.")
+    ] = None,
+    guidance_interval: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Part of the sampling that has guidance, within 0 and 1.")
+    ] = None,
+    feature_reuse: Annotated[
+        int | None, typer.Option(help="Run the UNet's lower levels at every so manieth step only; 1 is exact.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed repeats the same preview.")] = 0,
     fit: Annotated[
         str, typer.Option(metavar="|".join(FITS), help="How a still of another aspect meets the model's.")
@@ -159,6 +188,8 @@ def preview(
         str | None, typer.Option(metavar="WxH", help="Size of a scene's still; the scene's own if not given.")
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the model runs.")] = "auto",
+    memory: Memory = "auto",
+    acceleration: Acceleration = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")
     ] = False,
@@ -172,11 +203,18 @@ def preview(
         frames=frames,
         steps=steps,
         guidance=parse_guidance(guidance) if guidance else None,
+        preset=preset,
+        guidance_interval=parse_interval(guidance_interval) if guidance_interval else None,
+        feature_reuse=feature_reuse,
         seed=seed,
         fit=fit,
         background=parse_colour(background),
     )
-    order = Order(source, out, request, drags, parse_size(size) if size else None, device)
+    modes = (
+        parse_choice(memory, MEMORY_CHOICES, "memory"),
+        parse_choice(acceleration, ACCELERATION_CHOICES, "acceleration"),
+    )
+    order = Order(source, out, request, drags, parse_size(size) if size else None, device, *modes)
     made = make_preview(order, quiet=as_json)
     if as_json:
         print(json.dumps(made))
@@ -204,11 +242,16 @@ def serve(
     keep_loaded: Annotated[
         bool, typer.Option("--keep-loaded/--unload", help="Whether weights stay in memory after a preview.")
     ] = True,
+    memory: Memory = "auto",
+    acceleration: Acceleration = "auto",
 ) -> None:
     """Run the backend: previews over HTTP on this machine's loopback, for one user."""
     from .serve import serve as run
 
-    run(port, handshake, parent_pid, device, preload, (idle or None) if keep_loaded else 0.0)
+    parse_choice(memory, MEMORY_CHOICES, "memory")
+    parse_choice(acceleration, ACCELERATION_CHOICES, "acceleration")
+    rest_after = (idle or None) if keep_loaded else 0.0
+    run(port, handshake, parent_pid, device, preload, rest_after, memory, acceleration)
     # Leave at once: torch takes a while to unload, and a cancelled step may still be running in it.
     sys.stdout.flush()
     os._exit(0)
@@ -229,30 +272,6 @@ def export(
 
     made = export_preview(source, out, fps, loops)
     print(json.dumps(made) if as_json else made["out"])
-
-
-@model_app.command("list")
-def list_models() -> None:
-    """List the models installed with the program."""
-    from .registry import list_models as installed
-
-    for model in installed():
-        print(
-            f"{model.name}: {model.width} x {model.height}, {model.frames} frames, "
-            f"up to {model.num_drags} drags, {model.steps} steps"
-        )
-
-
-@model_app.command("import")
-def import_model(
-    weights: Annotated[Path, typer.Argument(help="Published UNet weights: .safetensors, .pt or .bin.")],
-    config: Annotated[Path, typer.Option("--config", help="JSON of the published constructor's arguments.")],
-    out: Annotated[Path, typer.Option("--out", help="Model folder to make; the UNet goes to OUT/unet.")],
-) -> None:
-    """Convert published weights to a model folder."""
-    from .model.importing import import_weights
-
-    print(import_weights(weights, config, out))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -56,6 +56,27 @@ class RequirementError(PuppetMasterError):
     exit_code = 8
 
 
+class NetworkError(PuppetMasterError):
+    """A hub cannot be reached, is not to be asked (offline), or does not deliver what it should."""
+
+    kind = "network"
+    exit_code = 9
+
+
+class AccessError(PuppetMasterError):
+    """A hub wants to know who asks, or that its terms are accepted there: no token, a wrong one, a gated model."""
+
+    kind = "access"
+    exit_code = 10
+
+
+class LicenceError(PuppetMasterError):
+    """The licence of weights has not been accepted."""
+
+    kind = "licence"
+    exit_code = 11
+
+
 class Cancelled(PuppetMasterError):
     """The job was cancelled on request."""
 
@@ -65,7 +86,17 @@ class Cancelled(PuppetMasterError):
 
 BY_KIND: dict[str, type[PuppetMasterError]] = {
     cls.kind: cls
-    for cls in (InputError, ModelError, BackendError, OutputError, RequirementError, Cancelled)
+    for cls in (
+        InputError,
+        ModelError,
+        BackendError,
+        OutputError,
+        RequirementError,
+        NetworkError,
+        AccessError,
+        LicenceError,
+        Cancelled,
+    )
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import secrets
 import threading
 import time
@@ -77,6 +78,7 @@ class Job:
     steps: int = 0
     started: float = 0.0
     first_step: float = 0.0
+    notes: tuple[str, ...] = ()
     error: PuppetMasterError | None = None
     result: PreviewResult | None = None
     frames: NDArray[np.uint8] | None = None
@@ -96,6 +98,7 @@ class Job:
             "steps": self.steps,
             "progress": self.step / self.steps if self.steps else 0.0,
             "eta_s": self._eta(),
+            "notes": list(self.notes),
             "error": error,
             "result": self.result.to_json() if self.result else None,
         }
@@ -292,6 +295,7 @@ class JobQueue:
         with self._lock:
             for name, value in outcome.items():
                 setattr(job, name, value)
+            job.notes = job.result.notes if job.result else job.notes
             job.state, job.stage, job.estimate = state, "finished", None
             self._tell_status(job)
             job.listeners.clear()
@@ -339,6 +343,7 @@ class _Steps:
         job = self._job
         with self._queue._lock:
             job.step, job.steps = step.index + 1, step.total
+            job.notes = getattr(step, "notes", ())  # memory ran out, and it was begun again
             if job.step == 1:
                 job.first_step = time.monotonic()
             if job.step == job.steps:
@@ -375,6 +380,6 @@ def _nothing() -> None:
 def _explained(error: Exception) -> PuppetMasterError:
     """A fault in words for the user; its traceback is in the log."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory|not enough memory", text):
         return RequirementError("out of memory; ask for fewer frames, a smaller model or another device")
     return PuppetMasterError(f"unexpected fault in the backend: {type(error).__name__}: {text}")

@@ -23,15 +23,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def load_pipeline(folder: Path, device: str = "cpu") -> Pipeline:
-    """Load a model folder of any kind. Raises `ModelError` that names what is wrong with it."""
+def load_pipeline(folder: Path, device: str = "cpu", memory: str = "auto", acceleration: str = "auto") -> Pipeline:
+    """Load a model folder of any kind; memory mode and acceleration are of diffusion models alone.
+
+    Raises:
+        ModelError: names what is wrong with it.
+        InputError, RequirementError: there is no such mode, or no room for it.
+    """
     if registry.read_info(folder).kind == registry.MOTION:
         from .motion_pipeline import MotionPipeline
 
         return MotionPipeline.load(folder, device)
     from .pipeline import PreviewPipeline
 
-    return PreviewPipeline.load(folder, device)
+    return PreviewPipeline.load(folder, device, memory, acceleration)
 
 
 class ModelShelf:
@@ -40,11 +45,16 @@ class ModelShelf:
     Args:
         device: "auto" takes CUDA where torch finds it; else "cpu", "cuda" or "cuda:N".
         preload: model that `prepare` loads.
+        memory: memory mode of diffusion models, "auto" for the quickest that has room; see `memory`.
+        acceleration: of diffusion models, see `acceleration`.
     """
 
-    def __init__(self, device: str = "auto", preload: str | None = None) -> None:
+    def __init__(
+        self, device: str = "auto", preload: str | None = None, memory: str = "auto", acceleration: str = "auto"
+    ) -> None:
         self._device = device
         self._preload = preload
+        self._memory, self._acceleration = memory, acceleration
         self._status = "loading"
         self._lock = threading.Lock()
         self._loaded: tuple[Path, Pipeline] | None = None
@@ -67,7 +77,7 @@ class ModelShelf:
         folder = registry.find_model(model)
         if self._loaded is None or self._loaded[0] != folder:
             self._set(None)  # two large models may not fit beside each other
-            self._set((folder, load_pipeline(folder, self._device)))
+            self._set((folder, load_pipeline(folder, self._device, self._memory, self._acceleration)))
         assert self._loaded is not None
         return self._loaded[1]
 
@@ -101,7 +111,14 @@ class ModelShelf:
             # The hash of a model on disk would cost reading it whole: known once it is loaded.
             known = loaded.model_hash if loaded and is_loaded else None
             models.append({**asdict(info), "hash": known, "loaded": is_loaded})
-        return {"status": self._status, "device": self._device, "models": models}
+        placement = getattr(loaded, "placement", None)  # motion fields are small and have none
+        return {
+            "status": self._status,
+            "device": self._device,
+            "memory": placement.mode if placement else None,
+            "models": models,
+            "unusable": registry.unusable_models(),
+        }
 
     def _set(self, loaded: tuple[Path, Pipeline] | None) -> None:
         with self._lock:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +17,40 @@ from .errors import Cancelled
 from .fitting import Fit, decode_still
 from .model.motion_field import Motion, MotionField
 from .object_window import FAR, ObjectWindow
-from .pipeline import NO_DRAGS, Step, Timed, library_versions, load_part
+from .previewing import NO_DRAGS, Made, Step, Timed, library_versions, load_part
 from .protocol import PreviewRequest, PreviewResult, trajectories
 from .registry import ModelInfo, check_complete, read_info
 from .warping import fill, splat
 
 STILL = 1e-3  # of the side: a pixel that moves less over the whole clip stays exactly
 STEPS = 1
+TOGETHER = 8  # stills that share a pass at most
 PLAIN = 6  # of 255: how far a pixel's colour may be from the background's
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A request as the network looks at it.
+
+    Attributes:
+        request: what is asked.
+        still: as it came, `[H, W, 3]`.
+        fit: how it lies in the model's frame.
+        pixels: the still in the model's frame, `[3, h, w]` in [0, 1].
+        background: `[3]`.
+        plain: which pixels are background, `[h, w]`.
+        drags: `[K, N, 2]` in the model's frame.
+        window: the part of the frame that the network sees.
+    """
+
+    request: PreviewRequest
+    still: NDArray[np.uint8]
+    fit: Fit
+    pixels: torch.Tensor
+    background: torch.Tensor
+    plain: torch.Tensor
+    drags: torch.Tensor
+    window: ObjectWindow
 
 
 class MotionPipeline:
@@ -50,62 +78,85 @@ class MotionPipeline:
         info, model_hash = read_info(folder), check_complete(folder)
         return cls(folder, info, model_hash, load_part(MotionField, folder / "motion", device), device)
 
-    @torch.inference_mode()
     def generate(
         self,
         request: PreviewRequest,
         on_step: Callable[[Step], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
-    ) -> tuple[NDArray[np.uint8], PreviewResult]:
+    ) -> Made:
         """Make a preview; see `PreviewPipeline.generate`.
 
-        Steps, guidance and seed make no difference: there is one pass, and no chance in it.
+        Steps, guidance, preset and seed make no difference: there is one pass, and no chance in it.
         """
-        self.info.check_drags(len(request.drags))
-        if should_stop is not None and should_stop():
-            raise Cancelled("the preview was cancelled")
-        count = request.frames or self.info.frames
-        timings: dict[str, float] = {}
+        return self.generate_batch([request], on_step, should_stop)[0]
+
+    @torch.inference_mode()
+    def generate_batch(
+        self,
+        requests: Sequence[PreviewRequest],
+        on_step: Callable[[Step], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> list[Made]:
+        """Make previews; several share a pass of the network. See `PreviewPipeline.generate_batch`."""
+        for request in requests:
+            self.info.check_drags(len(request.drags))
+        made: list[Made] = []
+        for first in range(0, len(requests), TOGETHER):
+            looks = [self._look(request) for request in requests[first : first + TOGETHER]]
+            if should_stop is not None and should_stop():
+                raise Cancelled("the preview was cancelled")
+            timings: dict[str, float] = {}
+            with Timed(timings, "sample", self.device):
+                motions = [_at_rest(motion, look.plain) for look, motion in zip(looks, self._predict(looks), strict=True)]
+            for look, motion in zip(looks, motions, strict=True):
+                with Timed(own := dict(timings), "decode", self.device):
+                    moved = _move(look.pixels, motion)
+                    if on_step is not None:
+                        on_step(Step(len(made), len(requests), partial(_frames, moved)))
+                    frames = look.fit.from_model(moved, look.still)
+                    frames[0] = look.still
+                made.append((frames, self._result(look, motion, own, len(looks))))
+        return made
+
+    def _look(self, request: PreviewRequest) -> _Look:
         still = decode_still(request.still_png, request.background)
         fit = Fit.of((still.shape[1], still.shape[0]), (self.info.width, self.info.height), request.fit)
         seen = fit.to_model(still, request.background)
-        with Timed(timings, "sample"):
-            pixels = torch.from_numpy(seen.astype(np.float32)).permute(2, 0, 1).to(self.device) / 255
-            background = torch.tensor(request.background, device=self.device)
-            plain = (pixels - background[:, None, None]).abs().amax(0) <= PLAIN / 255
-            paths = torch.from_numpy(fit.points_to_model(trajectories(request.drags, count))).to(self.device)
-            motion = _at_rest(self._predict(pixels, plain, paths, background), plain)
-        with Timed(timings, "decode"):
-            moved = _move(pixels, motion)
-            if on_step is not None:
-                on_step(Step(0, STEPS, lambda: moved))
-            frames = fit.from_model(moved, still)
-            frames[0] = still
-        reached = fit.points_from_model(_carried(motion, paths[:, 0].cpu()).numpy())
-        return frames, self._result(request, count, still, timings, reached)
+        pixels = torch.from_numpy(seen.astype(np.float32)).permute(2, 0, 1).to(self.device) / 255
+        background = torch.tensor(request.background, device=self.device)
+        plain = (pixels - background[:, None, None]).abs().amax(0) <= PLAIN / 255
+        frames = request.frames or self.info.frames
+        drags = torch.from_numpy(fit.points_to_model(trajectories(request.drags, frames))).to(self.device)
+        return _Look(request, still, fit, pixels, background, plain, drags, ObjectWindow.about(plain, drags[:, 0]))
 
-    def _predict(
-        self, pixels: torch.Tensor, plain: torch.Tensor, drags: torch.Tensor, background: torch.Tensor
-    ) -> Motion:
-        """What moves in the still `[3, h, w]` with drags `[K, N, 2]`; `plain` `[h, w]` is `background` `[3]`."""
-        window = ObjectWindow.about(plain, drags[:, 0])
-        shown = window.cut(pixels, self.field.config.size, background) * 2 - 1
-        mask = torch.ones(1, len(drags), dtype=torch.bool, device=self.device)
-        return window.place(self.field(shown[None], window.points_in(drags)[None], mask), pixels.shape[-2:])
+    def _predict(self, looks: list[_Look]) -> list[Motion]:
+        """What moves in each still; clips of one length share a pass of the network."""
+        found: dict[int, Motion] = {}
+        lengths = [look.drags.shape[1] for look in looks]
+        for length in sorted(set(lengths)):
+            these = [index for index, other in enumerate(lengths) if other == length]
+            most = max(len(looks[index].drags) for index in these)
+            drags = torch.zeros(len(these), most, length, 2, device=self.device)
+            mask = torch.zeros(len(these), most, dtype=torch.bool, device=self.device)
+            shown = []
+            for row, look in enumerate(looks[index] for index in these):
+                drags[row, : len(look.drags)] = look.window.points_in(look.drags)
+                mask[row, : len(look.drags)] = True
+                shown.append(look.window.cut(look.pixels, self.field.config.size, look.background) * 2 - 1)
+            motion = self.field(torch.stack(shown), drags, mask)
+            for row, index in enumerate(these):
+                one = Motion(*(part[row : row + 1] for part in (motion.displacement, motion.depth, motion.moving)))
+                found[index] = looks[index].window.place(one, looks[index].pixels.shape[-2:])
+        return [found[index] for index in range(len(looks))]
 
-    def _result(
-        self,
-        request: PreviewRequest,
-        count: int,
-        still: NDArray[np.uint8],
-        timings: dict[str, float],
-        reached: NDArray[np.float64],
-    ) -> PreviewResult:
+    def _result(self, look: _Look, motion: Motion, timings: dict[str, float], together: int) -> PreviewResult:
+        request, still = look.request, look.still
+        reached = look.fit.points_from_model(_carried(motion, look.drags[:, 0].cpu()).numpy())
         return PreviewResult(
             model=self.name,
             model_hash=self.model_hash,
             drags=request.drags,
-            frames=count,
+            frames=look.drags.shape[1],
             steps=STEPS,
             guidance=(1.0, 1.0),
             seed=request.seed,
@@ -116,11 +167,17 @@ class MotionPipeline:
             still_sha256=hashlib.sha256(request.still_png).hexdigest(),
             device=f"{self.device.type} float32",
             threads=torch.get_num_threads(),
+            together=together,
             timings={name: round(seconds, 3) for name, seconds in timings.items()},
             versions=library_versions(),
             notes=() if request.drags else (NO_DRAGS,),
             reached=tuple(tuple((round(x, 5), round(y, 5)) for x, y in path) for path in reached.tolist()),
         )
+
+
+def _frames(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An estimate that is there already."""
+    return frames
 
 
 def _at_rest(motion: Motion, plain: torch.Tensor) -> Motion:

@@ -43,6 +43,7 @@ class Order:
         drags: drag file; overrides a scene's own drags.
         size: width and height of a scene's still in pixels.
         device: where the model runs: "auto", "cpu", "cuda", "cuda:N".
+        memory, acceleration: how a diffusion model runs, see `option_values`.
     """
 
     source: Path
@@ -51,6 +52,8 @@ class Order:
     drags: Path | None = None
     size: tuple[int, int] | None = None
     device: str = "auto"
+    memory: str = "auto"
+    acceleration: str = "auto"
 
     @property
     def is_scene(self) -> bool:
@@ -75,6 +78,7 @@ def make_preview(order: Order, quiet: bool = False) -> dict[str, Any]:
     still = _check_source(order)
     check_drags(order.request.model, len(drags or ()))
     arguments = ["--device", order.device, "--preload", order.request.model]
+    arguments += ["--memory", order.memory, "--acceleration", order.acceleration]
     with (
         _signals_cancel(),
         PreviewFolder(order.out) as folder,

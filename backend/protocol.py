@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .presets import PRESETS, WHOLE
 
 DRAG_FILE_VERSION = 1
 REQUEST_VERSION = 1
@@ -30,6 +31,7 @@ FITS = ("letterbox", "crop")
 MAX_FRAMES = 256
 MAX_STEPS = 1000
 MAX_SEED = 2**63 - 1
+MAX_REUSE = 5
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,9 @@ class PreviewRequest:
         steps: sampling steps, 1 to 1000.
         guidance: classifier-free guidance at the first and at the last frame, rising linearly between;
             1 turns it off.
+        preset: "draft", "normal" or "final": steps and guidance interval where they are not given; see `presets`.
+        guidance_interval: part of the sampling, from noise 0 to clip 1, in which guidance is applied.
+        feature_reuse: run the UNet's lower levels at every so manieth step only, 1 to 5; 1 is exact.
         seed: noise seed; the same request with the same seed repeats bit for bit on the same device.
         fit: how a still of another aspect meets the model's size: "letterbox" pads it whole with the
             background, "crop" cuts the middle out.
@@ -210,6 +215,9 @@ class PreviewRequest:
     frames: int | None = None
     steps: int | None = None
     guidance: tuple[float, float] | None = None
+    preset: str | None = None
+    guidance_interval: tuple[float, float] | None = None
+    feature_reuse: int | None = None
     seed: int = 0
     fit: str = "letterbox"
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -226,6 +234,15 @@ class PreviewRequest:
         _check_integer(self.seed, "seed", 0, MAX_SEED)
         if self.guidance is not None:
             _check_tuple(self.guidance, "guidance", 2, 1.0, 100.0)
+        if self.preset is not None and self.preset not in PRESETS:
+            raise InputError(f"preset must be one of {', '.join(PRESETS)}, not {self.preset!r}")
+        if self.guidance_interval is not None:
+            _check_tuple(self.guidance_interval, "guidance_interval", 2, 0.0, 1.0)
+            if self.guidance_interval[0] > self.guidance_interval[1]:
+                first, last = self.guidance_interval
+                raise InputError(f"guidance_interval ends before it begins: {first:g} to {last:g}")
+        if self.feature_reuse is not None:
+            _check_integer(self.feature_reuse, "feature_reuse", 1, MAX_REUSE)
         if self.fit not in FITS:
             raise InputError(f"fit must be one of {', '.join(FITS)}, not {self.fit!r}")
         _check_tuple(self.background, "background", 3, 0.0, 1.0)
@@ -256,7 +273,7 @@ class PreviewRequest:
         if not isinstance(drags, list):
             raise InputError(f'request: "drags" must be a list, not {_kind(drags)}')
         fields["drags"] = tuple(Drag.from_json(entry, f"drag {i}") for i, entry in enumerate(drags))
-        for name in ("guidance", "background"):
+        for name in ("guidance", "guidance_interval", "background"):
             if isinstance(fields.get(name), list):
                 fields[name] = tuple(fields[name])
         return cls(**fields)
@@ -270,12 +287,14 @@ class PreviewResult:
         model: the model's name.
         model_hash: SHA-256 over the model folder's files.
         drags: as asked, in the still's normalised coordinates.
-        frames, steps, guidance, seed, fit, background: as used, defaults filled in.
+        frames, steps, guidance, guidance_interval, feature_reuse, seed, fit, background: as used, defaults filled in.
         size: width and height in pixels of the frames delivered.
         model_size: width and height in pixels the model worked at.
         still_sha256: SHA-256 of the encoded still.
         device: device and dtype the model ran on, e.g. "cpu float32".
         threads: CPU threads torch used.
+        memory: the memory mode it was made in; empty for models that have none.
+        together: how many previews were made at once, this one among them; the timings are of all.
         timings: seconds by stage.
         versions: versions of this program and of the libraries that shape the numbers.
         notes: things the user should know, e.g. that there were no drags.
@@ -297,6 +316,10 @@ class PreviewResult:
     still_sha256: str
     device: str
     threads: int
+    guidance_interval: tuple[float, float] = WHOLE
+    feature_reuse: int = 1
+    memory: str = ""
+    together: int = 1
     timings: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -314,6 +337,7 @@ class PreviewResult:
         fields["drags"] = tuple(Drag.from_json(entry) for entry in fields["drags"])
         for name in ("guidance", "background", "size", "model_size", "notes"):
             fields[name] = tuple(fields[name])
+        fields["guidance_interval"] = tuple(fields.get("guidance_interval", WHOLE))  # older ones lack it
         fields["reached"] = tuple(tuple((x, y) for x, y in path) for path in fields.get("reached", ()))
         return cls(**fields)
 

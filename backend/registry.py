@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: where they are, what they declare, whether they are whole.
 
+`tiny` is part of this package; models that were pulled or imported lie in the user's models folder, each under its
+name. A name that both have is the embedded one's.
+
 A diffusion model's folder has diffusers' layout (`model_index.json`, `unet/`, `vae/`, `image_encoder/`,
 `scheduler/`), a motion field's has `motion/`; both have our `puppet_master.json`. `SHA256SUMS`, when there, is
 checked on loading. No torch here: listing is instant.
@@ -8,8 +11,13 @@ checked on loading. No torch here: listing is instant.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import re
+import sys
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +25,13 @@ from typing import Any
 from .errors import InputError, ModelError
 
 EMBEDDED = Path(__file__).resolve().parent / "models"
+MODELS_VARIABLE = "PUPPET_MASTER_MODELS"  # names another models folder; the add-on sets it for the backends it starts
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CARD = "puppet_master.json"
 SUMS = "SHA256SUMS"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 DIFFUSION, MOTION = "diffusion", "motion"  # kinds of models
+PULLABLE = ("svd",)  # names of what `published` describes
 REQUIRED = {
     DIFFUSION: (
         "model_index.json",
@@ -79,25 +90,86 @@ class ModelInfo:
             )
 
 
+def models_folder() -> Path:
+    """Where models that were pulled or imported lie; it need not exist.
+
+    Raises:
+        ModelError: the user has no home, and the environment names no folder.
+    """
+    if given := os.environ.get(MODELS_VARIABLE):
+        return Path(given).expanduser()
+    try:
+        return _data_folder() / "models"
+    except RuntimeError as error:
+        raise ModelError(f"this user has no home folder; name a folder for models in {MODELS_VARIABLE}") from error
+
+
+def _data_folder() -> Path:
+    """Where the user's programs keep their data on this system."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "puppet-master"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "puppet-master"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "puppet-master"
+
+
+def model_folders() -> list[Path]:
+    """The folders of all models there are, the embedded ones first; those of unfinished pulls have no card yet."""
+    found: dict[str, Path] = {}
+    for place in _places():
+        for card in sorted(place.glob(f"*/{CARD}")):
+            if NAME.fullmatch(card.parent.name):
+                found.setdefault(card.parent.name, card.parent)
+    return list(found.values())
+
+
+def _places() -> Iterator[Path]:
+    """Where models lie under their names. A farm's account without a home has the embedded ones alone."""
+    yield EMBEDDED
+    with contextlib.suppress(ModelError):
+        yield models_folder()
+
+
 def list_models() -> list[ModelInfo]:
-    """The embedded models, by name; a folder that cannot be read is an error, not a silent gap."""
-    return [read_info(folder.parent) for folder in sorted(EMBEDDED.glob(f"*/{CARD}"))]
+    """What all models declare; of one that cannot be read, `unusable_models` tells."""
+    return [info for _, info in _readable() if isinstance(info, ModelInfo)]
+
+
+def unusable_models() -> dict[str, str]:
+    """Name and fault of the models that cannot be read."""
+    return {folder.name: str(fault) for folder, fault in _readable() if isinstance(fault, ModelError)}
+
+
+def _readable() -> Iterator[tuple[Path, ModelInfo | ModelError]]:
+    for folder in model_folders():
+        try:
+            yield folder, read_info(folder)
+        except ModelError as error:
+            yield folder, error
 
 
 def find_model(name_or_folder: str) -> Path:
-    """The folder of an embedded model, or the folder given.
+    """The folder of an embedded, pulled or imported model, or the folder given.
 
     Raises:
         ModelError: no such model or folder.
     """
-    embedded = EMBEDDED / name_or_folder
-    if "/" not in name_or_folder and "\\" not in name_or_folder and (embedded / CARD).is_file():
-        return embedded
+    if NAME.fullmatch(name_or_folder):
+        for place in _places():
+            if (place / name_or_folder / CARD).is_file():
+                return place / name_or_folder
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return folder
-    known = ", ".join(sorted(card.parent.name for card in EMBEDDED.glob(f"*/{CARD}"))) or "none"
-    raise ModelError(f"there is no model {name_or_folder!r}; embedded models: {known}; or give a model folder")
+    if name_or_folder in PULLABLE:
+        raise ModelError(
+            f"model {name_or_folder} is not on this computer; get it with: puppet-master model pull {name_or_folder}"
+        )
+    known = ", ".join(folder.name for folder in model_folders()) or "none"
+    raise ModelError(
+        f"there is no model {name_or_folder!r}; there are {known}, and {', '.join(PULLABLE)} can be pulled; "
+        "or give a model folder"
+    )
 
 
 def read_info(folder: Path) -> ModelInfo:

@@ -42,6 +42,8 @@ def serve(
     device: str = "auto",
     preload: str | None = None,
     idle: float | None = None,
+    memory: str = "auto",
+    acceleration: str = "auto",
 ) -> None:
     """Serve until a signal, a shutdown request or the parent's end.
 
@@ -52,6 +54,8 @@ def serve(
         device: "auto", "cpu", "cuda" or "cuda:N".
         preload: model to load before the first request for it.
         idle: seconds without a preview after which weights leave memory; None: they stay.
+        memory: memory mode of diffusion models, see `memory`.
+        acceleration: of diffusion models, see `acceleration`.
 
     Raises:
         BackendError: the port is taken, a library is missing, or the handshake cannot be written.
@@ -60,7 +64,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     listening = _listen(port)
     token = secrets.token_urlsafe(32)
-    shelf = ModelShelf(device, preload)
+    shelf = ModelShelf(device, preload, memory, acceleration)
     queue = JobQueue(shelf.get, prepare=shelf.prepare, check=shelf.check, rest=shelf.clear, rest_after=idle)
 
     def shut_down(*_: object) -> None:

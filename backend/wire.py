@@ -23,7 +23,7 @@ QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed"
 FINAL_STATES = frozenset({DONE, FAILED, CANCELLED})
 
 Status = dict[str, Any]
-"""A preview's status as JSON: id, state, stage, step, steps, progress, eta_s, error, result."""
+"""A preview's status as JSON: id, state, stage, step, steps, progress, eta_s, notes, error, result."""
 
 
 class Event(NamedTuple):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 # Read by torch and OpenCV when they load. Beyond a few threads small models get slower, and the
 # backend processes that tests start inherit the same.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+# Models that this machine's user has pulled are no business of the tests, nor of the backends they start.
+os.environ["PUPPET_MASTER_MODELS"] = str(Path(tempfile.gettempdir()) / "puppet-master-tests-have-no-models")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -137,9 +137,10 @@ def forward(
         if isinstance(module, TransformerSpatioTemporalModel):
             for block in module.transformer_blocks:
                 block.attn1.set_processor(AllToFirst(frames, fused_attention))
-    indicator = torch.zeros(batch, frames, device=sample.device)
+    indicator = torch.zeros(batch, frames, device=sample.device, dtype=sample.dtype)
     context = encoder_hidden_states.repeat_interleave(frames, dim=0)
-    temb = unet.time_embedding(unet.time_proj(timestep.expand(batch))).repeat_interleave(frames, dim=0)
+    temb = unet.time_embedding(unet.time_proj(timestep.expand(batch)).to(sample.dtype))
+    temb = temb.repeat_interleave(frames, dim=0)
     hidden = torch.cat([sample, image_latents[:, None].repeat(1, frames, 1, 1, 1)], dim=2)
     hidden = unet.conv_in(hidden.flatten(0, 1))
 
@@ -156,7 +157,7 @@ def forward(
             image = cell_maps(drags, used, *x.shape[-2:])
         else:
             image = drag_image(drags, *x.shape[-2:])
-        scale, shift = block.flow_convs[index](image.flatten(0, 1)).chunk(2, dim=1)
+        scale, shift = block.flow_convs[index](image.flatten(0, 1).to(x.dtype)).chunk(2, dim=1)
         x = modulate(x, scale, shift)
         mlp = block.drag_token_mlps[index]
         if fast_images:

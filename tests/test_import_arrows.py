@@ -20,8 +20,8 @@ ROOMS = ("addon", "backend", "data_gen", "training")
 PROTOCOL_PART = {
     f"{PACKAGE}.backend.{name}"
     for name in (
-        "client", "clips", "drag_drawing", "errors", "launch", "markup", "option_values", "png", "process", "protocol",
-        "registry", "requirements", "shards", "wire",
+        "client", "clips", "download", "drag_drawing", "errors", "launch", "markup", "option_values", "png", "presets",
+        "process", "protocol", "registry", "requirements", "shards", "wire",
     )
 }
 INSIDE_BLENDER = {"_cycles", "bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "bmesh", "imbuf"}

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..backend.errors import ModelError
 from ..backend.model.motion_field import Motion, MotionField
-from ..backend.pipeline import load_part
+from ..backend.previewing import load_part
 from ..backend.shards import CLIPS
 from ..backend.warping import fill, splat
 from .grids import Strip

@@ -6,7 +6,9 @@ that what is the same for many rows is computed once and not expanded:
 
 - spatial self-attention takes keys and values from frame 0: once per clip, one call for all frames' queries;
 - the temporal blocks' context is frame 0's: one call per clip instead of a copy per pixel;
-- attention over a single context token is that token's value: no query, no softmax.
+- attention over a single context token is that token's value: no query, no softmax;
+- attention over tokens that are all zero (the unconditional branch of guidance) gives the output's bias, whatever the
+  queries: keys and values have no bias, so they are zero too.
 """
 
 from __future__ import annotations
@@ -30,11 +32,13 @@ class Context:
         mask: `[B, T] bool`, False where a token must not be attended; None when all are.
         gate: `[1]`, how much the tokens beside the image's matter: 0 is as if they were not there, 1 as if there were
             no gate; None for no gate.
+        blank: how many more clips there are, after those of `tokens`, whose tokens are all zero.
     """
 
     tokens: torch.Tensor
     mask: torch.Tensor | None
     gate: torch.Tensor | None = None
+    blank: int = 0
 
 
 class DragTransformer(TransformerSpatioTemporalModel):
@@ -51,7 +55,7 @@ class DragTransformer(TransformerSpatioTemporalModel):
 
     def forward(self, hidden: torch.Tensor, context: Context) -> torch.Tensor:
         """`hidden [B·N, C, h, w]` to the same shape."""
-        batch, frames = context.tokens.shape[:2]
+        batch, frames = context.tokens.shape[0] + context.blank, context.tokens.shape[1]
         height, width = hidden.shape[-2:]
         x = self.norm(hidden).flatten(2).transpose(1, 2)
         x = self.proj_in(x)
@@ -86,13 +90,18 @@ def spatial_block(
     """
     batch, frames, count, dim = context.tokens.shape
     own = block.norm1(x)
-    attended = all_to_first(block.attn1, own, batch, frames) if to_first else attention(block.attn1, own, own, None)
+    clips = batch + context.blank
+    attended = all_to_first(block.attn1, own, clips, frames) if to_first else attention(block.attn1, own, own, None)
     x = x + attended
     tokens = context.tokens.reshape(batch * frames, count, dim)
     mask = None
     if context.mask is not None:
         mask = context.mask[:, None].expand(batch, frames, count).reshape(batch * frames, count)
-    x = x + cross_attention(block.attn2, block.norm2(x), tokens, mask, context.gate)
+    if context.blank:
+        _add_cross_attention(block, x[: batch * frames], tokens, mask, context.gate)
+        x[batch * frames :] += block.attn2.to_out[0].bias
+    else:
+        x = x + cross_attention(block.attn2, block.norm2(x), tokens, mask, context.gate)
     return x + block.ff(block.norm3(x))
 
 
@@ -112,9 +121,27 @@ def temporal_block(block: TemporalBasicTransformerBlock, x: torch.Tensor, contex
     along_time = block.norm1(x).transpose(1, 2).reshape(batch * places, frames, channels)
     attended = attention(block.attn1, along_time, along_time, None)
     x = x + attended.reshape(batch, places, frames, channels).transpose(1, 2)
-    flat = block.norm2(x).reshape(batch, frames * places, channels)
-    x = x + cross_attention(block.attn2, flat, context.tokens[:, 0], context.mask, context.gate).reshape(x.shape)
+    tokens = context.tokens[:, 0]
+    if context.blank:
+        flat = x.view(batch, frames * places, channels)
+        _add_cross_attention(block, flat[: len(tokens)], tokens, context.mask, context.gate)
+        flat[len(tokens) :] += block.attn2.to_out[0].bias
+    else:
+        flat = block.norm2(x).reshape(batch, frames * places, channels)
+        x = x + cross_attention(block.attn2, flat, tokens, context.mask, context.gate).reshape(x.shape)
     return x + block.ff(block.norm3(x))
+
+
+def _add_cross_attention(
+    block: BasicTransformerBlock | TemporalBasicTransformerBlock,
+    x: torch.Tensor,
+    tokens: torch.Tensor,
+    mask: torch.Tensor | None,
+    gate: torch.Tensor | None,
+) -> None:
+    """Add the cross-attention to `x`, a part of the rows, in place: a copy of all rows would cost more."""
+    if len(x):
+        x += cross_attention(block.attn2, block.norm2(x), tokens, mask, gate)
 
 
 def all_to_first(attn: Attention, x: torch.Tensor, batch: int, frames: int) -> torch.Tensor:

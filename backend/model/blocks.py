@@ -26,8 +26,9 @@ class DragConditioning:
         valid: `[B, K] bool`.
         attend_unused: keep unused slots' zero tokens among the keys, as published.
         image_tokens: `[B, N, 1, D]`, the image embedding repeated over frames.
-        no_image_only: `[B, N]` zeros; tells diffusers' blocks the number of frames.
+        no_image_only: `[B + blank, N]` zeros; tells diffusers' blocks the number of frames.
         position: embedding of drag places.
+        blank: how many more clips there are, after the B, that are told nothing: no image and no drags.
     """
 
     drags: torch.Tensor
@@ -36,17 +37,18 @@ class DragConditioning:
     image_tokens: torch.Tensor
     no_image_only: torch.Tensor
     position: PositionEmbedding
+    blank: int = 0
 
     def context(self, tokens: torch.Tensor | None = None, gate: torch.Tensor | None = None) -> Context:
         """The cross-attention's context: the image token, and the drag tokens `[B·N, K, D]` if given, gated."""
         if tokens is None or tokens.shape[1] == 0:
-            return Context(self.image_tokens, None)
+            return Context(self.image_tokens, None, blank=self.blank)
         batch, frames, count = self.drags.shape[:3]
         joined = torch.cat([self.image_tokens, tokens.reshape(batch, frames, count, -1)], dim=2)
         if self.attend_unused:
-            return Context(joined, None, gate)
+            return Context(joined, None, gate, self.blank)
         image_is_used = torch.ones_like(self.valid[:, :1])
-        return Context(joined, torch.cat([image_is_used, self.valid], dim=1), gate)
+        return Context(joined, torch.cat([image_is_used, self.valid], dim=1), gate, self.blank)
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,11 @@ class DragLayers(nn.Module):
         else:
             hidden = hidden + modulation
         tokens = None
-        if self.use_tokens:
+        told = conditioning.image_tokens.shape[0] * conditioning.image_tokens.shape[1]  # rows that are told the drags
+        if self.use_tokens and told:
             tokens = drag_tokens(
                 self.drag_token_mlps[index],
-                hidden,
+                hidden[:told],
                 conditioning.drags,
                 conditioning.valid,
                 conditioning.position,
@@ -150,13 +153,17 @@ class DragDownBlock(DragLayers):
         temb: torch.Tensor,
         modulations: list[torch.Tensor],
         conditioning: DragConditioning,
+        downsample: bool = True,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """`hidden [B·N, C, h, w]` to the block's output and the skips for the way up."""
+        """`hidden [B·N, C, h, w]` to the block's output and the skips for the way up.
+
+        Without `downsample` the block ends before it, for when the levels below are not run.
+        """
         skips: tuple[torch.Tensor, ...] = ()
         for index in range(len(self.resnets)):
             hidden = self.layer(index, hidden, temb, modulations[index], conditioning)
             skips += (hidden,)
-        if self.downsamplers is not None:
+        if self.downsamplers is not None and downsample:
             hidden = self.downsamplers[0](hidden)
             skips += (hidden,)
         return hidden, skips

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from ..errors import InputError, ModelError, OutputError
@@ -44,15 +44,23 @@ def import_weights(weights: Path, config: Path, out: Path) -> Path:
         ModelError: the weights cannot be read, or do not fit the configuration; names the first keys.
         OutputError: `out` cannot be written.
     """
-    arguments = read_config(config)
+    return convert_weights(weights, read_config(config), out, config)
+
+
+def convert_weights(
+    weights: Path, arguments: dict[str, Any], out: Path, where: Path | str = "the configuration"
+) -> Path:
+    """`import_weights` with the constructor's arguments read already; `where` names their origin in errors."""
     tensors = strip_prefix(read_tensors(weights))
     with torch.device("meta"):
-        unet = build(arguments, config)
+        unet = build(arguments, where)
     check_fit(unet, tensors, weights)
     unet = unet.to_empty(device="cpu")
     # Buffers are computed, not stored: take them from a real construction of the one part that has them.
     unet.position = type(unet.position)(unet.config.pos_embed_dim)
-    unet.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
+    if weights.suffix != ".safetensors":  # pickled tensors may share memory, which cannot be written
+        tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+    unet.load_state_dict(tensors, assign=True)
     folder, staging = out / "unet", out / ".unet.partial"
     try:
         shutil.rmtree(staging, ignore_errors=True)
@@ -60,10 +68,41 @@ def import_weights(weights: Path, config: Path, out: Path) -> Path:
         unet.save_pretrained(staging)
         shutil.rmtree(folder, ignore_errors=True)
         staging.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors reports a full disk as its own
         shutil.rmtree(staging, ignore_errors=True)
-        raise OutputError(f"cannot write the model to {out}: {error.strerror or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write the model to {out}: {reason}") from error
     return folder
+
+
+def check_part(cls: Any, folder: Path, weights: str) -> None:
+    """Whether a part's weights fit its configuration, told from names and shapes alone.
+
+    Args:
+        cls: diffusers' or transformers' class of the part.
+        folder: with `config.json` and the weights.
+        weights: name of their file.
+
+    Raises:
+        ModelError: something is missing, damaged or of another architecture; names the first of it.
+    """
+    try:
+        with torch.device("meta"):
+            if hasattr(cls, "load_config"):  # diffusers
+                part = cls.from_config(cls.load_config(folder))
+            else:  # transformers
+                part = cls(cls.config_class.from_pretrained(folder))
+        with safe_open(folder / weights, "pt") as stored:
+            found = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{folder} is damaged or of another model: {_first_line(error)}") from error
+    # Tables of position numbers are made, not stored, by newer versions of transformers.
+    wanted = {name: tuple(value.shape) for name, value in part.state_dict().items() if not name.endswith("_ids")}
+    if wrong := [name for name, shape in wanted.items() if found.get(name) != shape]:
+        raise ModelError(
+            f"{folder / weights} does not fit its config.json: {', '.join(wrong[:NAMED_KEYS])}"
+            + (f" and {len(wrong) - NAMED_KEYS} more" if len(wrong) > NAMED_KEYS else "")
+        )
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -93,7 +132,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return kept
 
 
-def build(arguments: dict[str, Any], where: Path) -> DragSpatioTemporalUNet:
+def build(arguments: dict[str, Any], where: Path | str) -> DragSpatioTemporalUNet:
     """A UNet of the published behaviour. Raises `InputError` for arguments that make no UNet."""
     try:
         return DragSpatioTemporalUNet(**{**PUBLISHED_BEHAVIOUR, **arguments})

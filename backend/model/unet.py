@@ -151,39 +151,80 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
         drags: torch.Tensor,
         drag_mask: torch.Tensor | None = None,
         drag_maps: DragMaps | None = None,
+        deep: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Predict from noisy latents what the preconditioning asks for (v, for SVD).
 
+        Clips of `sample` beyond the B that are described are unconditional: they are told no image and no drags.
+        That equals a description of zeros, exactly, and costs no cross-attention and no drag tokens.
+
         Args:
-            sample: noisy latents, `[B, N, 4, H, W]`.
+            sample: noisy latents, `[B + U, N, 4, H, W]`.
             timestep: `0.25 * log(sigma)`; a number, or `[]`, `[1]` or `[B]`.
             encoder_hidden_states: image embedding, `[B, 1, D]`.
             image_latents: the still's latents, `[B, 4, H, W]`.
             drags: `[B, N, K, 4]`, (x_start, y_start, x_now, y_now) normalised; K may be 0.
             drag_mask: `[B, K] bool`, True for drags in use. Absent: a drag whose numbers are all zero is
                 unused, as published.
-            drag_maps: what `encode_drags` gave for these drags; computed here when absent.
+            drag_maps: what `encode_drags` gave for these drags, then for no drags (U); computed here when absent,
+                which takes U = 0.
+            deep: what `deep_features` gave at a nearby noise level, in place of running the levels below the first.
+                Not exact.
 
         Returns:
-            `[B, N, 4, H, W]`, like `sample`.
+            Like `sample`.
 
         Raises:
             ValueError: more drags than the model has slots.
+        """
+        described = (sample, timestep, encoder_hidden_states, image_latents, drags, drag_mask, drag_maps)
+        return self.forward_with_deep_features(*described, deep=deep)[0]
+
+    def forward_with_deep_features(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor | float,
+        encoder_hidden_states: torch.Tensor,
+        image_latents: torch.Tensor,
+        drags: torch.Tensor,
+        drag_mask: torch.Tensor | None = None,
+        drag_maps: DragMaps | None = None,
+        deep: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`forward`, and what the levels below the first gave: `[(B + U)·N, C, H, W]`, good as `deep` of a later call.
+
+        They change slowly from one noise level to the next (DeepCache, arXiv 2312.00858).
         """
         height, width = sample.shape[-2:]
         if drag_maps is None:
             drag_maps = self.encode_drags(drags, height, width, drag_mask)
         conditioning = self._conditioning(drags, drag_mask, encoder_hidden_states, sample)
         temb = self._time_embedding(timestep, sample)
-        inputs = [sample, *self._image_inputs(image_latents.to(sample.dtype), drags, drag_mask)]
+        inputs = [sample, *self._image_inputs(image_latents.to(sample.dtype), drags, drag_mask, len(sample))]
         hidden = self.conv_in(torch.cat(inputs, dim=2).flatten(0, 1))
-        hidden = self._run_blocks(hidden, temb, drag_maps, conditioning)
+        if deep is None:
+            hidden, deep = self._run_blocks(hidden, temb, drag_maps, conditioning)
+        else:
+            hidden = self._run_first_level(hidden, temb, drag_maps, conditioning, deep)
         hidden = self.conv_out(F.silu(self.conv_norm_out(hidden)))
-        return hidden.unflatten(0, sample.shape[:2])
+        return hidden.unflatten(0, sample.shape[:2]), deep
+
+    def _run_first_level(
+        self,
+        hidden: torch.Tensor,
+        temb: torch.Tensor,
+        drag_maps: DragMaps,
+        conditioning: DragConditioning,
+        deep: torch.Tensor,
+    ) -> torch.Tensor:
+        """The first level down and the last one up; between them `deep`."""
+        _, skips = self.down_blocks[0](hidden, temb, drag_maps[0], conditioning, downsample=False)
+        return self.up_blocks[-1](deep, (hidden, *skips), temb, drag_maps[-1], conditioning, None)
 
     def _run_blocks(
         self, hidden: torch.Tensor, temb: torch.Tensor, drag_maps: DragMaps, conditioning: DragConditioning
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """All levels; also what enters the last block."""
         modulations = iter(drag_maps)
         skips: tuple[torch.Tensor, ...] = (hidden,)
         for block in self.down_blocks:
@@ -193,7 +234,9 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
                 hidden, more = block(hidden, temb, conditioning.no_image_only)
             skips += more
         hidden = self.mid_block(hidden, temb, conditioning)
+        deep = hidden
         for block in self.up_blocks:
+            deep = hidden
             count = len(block.resnets)
             skips, mine = skips[:-count], skips[-count:]
             # A size that is no multiple of the downsampling returns to its own size, not to twice the half.
@@ -202,18 +245,20 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
                 hidden = block(hidden, mine, temb, next(modulations), conditioning, size)
             else:
                 hidden = block(hidden, mine, temb, conditioning.no_image_only, size)
-        return hidden
+        return hidden, deep
 
     def _image_inputs(
-        self, image_latents: torch.Tensor, drags: torch.Tensor, drag_mask: torch.Tensor | None
+        self, image_latents: torch.Tensor, drags: torch.Tensor, drag_mask: torch.Tensor | None, clips: int
     ) -> list[torch.Tensor]:
-        """What joins the noisy latents: the still in every frame, and the still carried by the drags."""
+        """What joins the noisy latents: the still in every frame, and the still carried by the drags; zeros beyond."""
         batch, frames = drags.shape[:2]
         inputs = [image_latents[:, None].expand(batch, frames, *image_latents.shape[1:])]
         bandwidths = tuple(self.config.carry_bandwidths)
         if bandwidths:
             by_frame, _ = self._validity(drags, drag_mask)
             inputs.append(carried_still(image_latents, drags.float(), by_frame, bandwidths))
+        if clips > batch:
+            inputs = [torch.cat([part, part.new_zeros(clips - batch, *part.shape[1:])]) for part in inputs]
         return inputs
 
     def _time_embedding(self, timestep: torch.Tensor | float, sample: torch.Tensor) -> torch.Tensor:
@@ -230,7 +275,7 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
         image_embedding: torch.Tensor,
         sample: torch.Tensor,
     ) -> DragConditioning:
-        batch, frames = sample.shape[:2]
+        batch, frames = drags.shape[:2]
         if self.config.attend_unused_drags:
             # As published, empty slots are among the keys: so all of them must be there.
             drags, _, valid = self._fill_slots(drags, drag_mask)
@@ -242,8 +287,9 @@ class DragSpatioTemporalUNet(ModelMixin, ConfigMixin):
             valid=valid,
             attend_unused=self.config.attend_unused_drags,
             image_tokens=tokens,
-            no_image_only=torch.zeros(batch, frames, dtype=sample.dtype, device=sample.device),
+            no_image_only=torch.zeros(len(sample), frames, dtype=sample.dtype, device=sample.device),
             position=self.position,
+            blank=len(sample) - batch,
         )
 
     def _validity(

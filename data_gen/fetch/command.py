@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from ...backend.download import Patience
 from ...backend.errors import Cancelled, InputError
 from .consent import Consent, about_assets, about_index, about_list, megabytes
-from .download import Patience
 from .index import METADATA_BYTES, Index, folders_of, make_folder, published_ids, read_ids
 from .run import Progress, Selection, Summary, fetch_assets, missing, select
 from .sources import PUBLISHED, Sources, cache_folder

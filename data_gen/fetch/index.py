@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...backend.download import FetchError, Patience, fetch_file
 from ...backend.errors import InputError, OutputError
-from .download import FetchError, Patience, fetch_file
 from .sources import PUBLISHED, Sources
 
 PATHS = "object-paths.json.gz"

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...backend.download import Fetched, FetchError, Patience, digest, fetch_file
 from ...backend.errors import OutputError
 from ..licences import ALL, is_allowed, short_name
 from .attributions import Attribution, append_attribution, load_attributions, rewrite_attributions
-from .download import Fetched, FetchError, Patience, check_glb, digest, fetch_file
+from .glb import check_glb
 from .index import Asset
 from .sources import Sources
 

@@ -13,12 +13,15 @@ import numpy as np
 import psutil
 import pytest
 import uvicorn
+from local_hub import hub, no_proxy
 from PIL import Image
 from puppet_master.backend.client import BackendClient
 from puppet_master.backend.errors import Cancelled
 from puppet_master.backend.jobs import JobQueue
 from puppet_master.backend.protocol import Drag, DragPoint, PreviewRequest, PreviewResult
 from puppet_master.backend.server import create_app
+
+__all__ = ["hub", "no_proxy"]  # fixtures
 
 TOKEN = "the right token"
 WAIT_S = 20.0

@@ -264,10 +264,14 @@ def test_a_broken_room_shows_its_fault(monkeypatch, run):
         cli.main(["learn"])
 
 
-def test_models_are_listed_as_they_declare_themselves(run, model_folder, monkeypatch):
+def test_models_are_listed_as_they_declare_themselves_and_what_can_be_pulled(run, model_folder, monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "EMBEDDED", model_folder.parent)
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(tmp_path))
     code, stdout, _ = run("model", "list")
-    assert (code, stdout) == (0, "random: 32 x 32, 4 frames, up to 3 drags, 2 steps\n")
+    first, second = stdout.splitlines()
+    assert code == 0
+    assert first == "random: 32 x 32, 4 frames, up to 3 drags, 2 steps; licence GPL-3.0-or-later"
+    assert second.startswith("svd: not on this computer;") and second.endswith("puppet-master model pull svd")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from puppet_master.backend.errors import Cancelled, InputError, ModelError
 from puppet_master.backend.model import DragSpatioTemporalUNet
-from puppet_master.backend.pipeline import NO_DRAGS, PreviewPipeline
+from puppet_master.backend.pipeline import PreviewPipeline
+from puppet_master.backend.previewing import NO_DRAGS
 from puppet_master.backend.protocol import Drag, DragPoint, PreviewRequest, PreviewResult
 from puppet_master.backend.registry import CARD, SUMS, ModelInfo, find_model, list_models
 from puppet_master.training.diffusion import Conditioned

@@ -125,21 +125,22 @@ def test_frames_are_picked_with_the_still_first_and_drags_with_them(pick):
 
 
 def test_dropped_conditions_are_those_of_the_unconditional_branch_of_sampling(settings, model_folder):
-    """What the UNet is given for a dropped sample is what the pipeline gives it beside the drags."""
+    """A dropped sample is told zeros; what the pipeline computes for its unconditional clip is just that."""
     pipeline = PreviewPipeline.load(model_folder)
-    given = []
-    pipeline.unet.register_forward_pre_hook(lambda module, arguments: given.append(arguments))
+    calls, plain = [], pipeline._accelerated.plain
+    pipeline._accelerated.plain = lambda *told: calls.append((told, plain(*told))) or calls[-1][1]
     still = encode_png(np.full((32, 32, 3), (200, 30, 30), dtype=np.uint8))
     pipeline.generate(PreviewRequest(still_png=still, steps=1))
-    unconditional = given[1]
+    (told, (output, _)), *_ = calls
+    zeros = [torch.zeros_like(part) for part in told[2:6]]
+    with torch.inference_mode():
+        assert torch.allclose(pipeline.unet(told[0][1:], told[1], *zeros), output[1:], atol=1e-5)
     batch = make_batch(size=2)
     networks = Conditioned(pipeline.unet, pipeline.encoder)
     batch["still"] = torch.rand(2, 3, 32, 32)
     dropped = networks.conditions(batch, torch.zeros(2))
-    assert (unconditional[2] == 0).all() and (dropped["encoder_hidden_states"] == 0).all()
-    assert (unconditional[3] == 0).all() and (dropped["image_latents"] == 0).all()
-    assert (unconditional[4] == 0).all() and (dropped["drags"] == 0).all()
-    assert not unconditional[5].any() and not dropped["drag_mask"].any()
+    assert (dropped["encoder_hidden_states"] == 0).all() and (dropped["image_latents"] == 0).all()
+    assert (dropped["drags"] == 0).all() and not dropped["drag_mask"].any()
     kept = networks.conditions(batch, torch.ones(2))
     assert torch.equal(kept["drags"], batch["drags"]) and kept["encoder_hidden_states"].abs().sum() > 0
 

@@ -333,3 +333,59 @@ def test_gradient_checkpointing_gives_the_same_gradients():
         unet(**inputs).square().mean().backward()
         gradients.append(unet.conv_in.weight.grad)
     assert torch.allclose(*gradients, atol=1e-6)
+
+
+def doubled(unet, inputs, mask=None):
+    """Drag maps of the clips, then of as many without drags; and what a clip that is told zeros gives."""
+    nothing = torch.zeros_like(inputs["drags"])
+    none = torch.zeros(nothing.shape[0], nothing.shape[2], dtype=torch.bool)
+    maps = unet.encode_drags(inputs["drags"], 8, 8, mask)
+    empty = unet.encode_drags(nothing, 8, 8, none)
+    both = [[torch.cat(pair) for pair in zip(*blocks, strict=True)] for blocks in zip(maps, empty, strict=True)]
+    told = {
+        **inputs,
+        "encoder_hidden_states": torch.zeros_like(inputs["encoder_hidden_states"]),
+        "image_latents": torch.zeros_like(inputs["image_latents"]),
+        "drags": nothing,
+    }
+    return maps, both, unet(**told, drag_mask=none, drag_maps=empty)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"attend_unused_drags": True, "validity_per_frame": True}, {"drag_token_gate": True},
+     {"carry_bandwidths": (0.1,)}, {"drag_token_cross_attn": False}],
+)  # fmt: skip
+def test_clips_that_are_told_nothing_equal_clips_told_zeros(changes):
+    unet, inputs = make_unet(**changes), make_inputs(batch=2)
+    for block in (*unet.down_blocks, *unet.up_blocks):
+        for gate in getattr(block, "token_gates", ()):
+            gate.fill_(0.7)
+    mask = torch.tensor([[True, True, False], [True, False, True]])
+    maps, both, wanted = doubled(unet, inputs, mask)
+    conditional = unet(**inputs, drag_mask=mask, drag_maps=maps)
+    twice = {**inputs, "sample": inputs["sample"].repeat(2, 1, 1, 1, 1)}
+    found = unet(**twice, drag_mask=mask, drag_maps=both)
+    assert relative_error(found[:2], conditional) < 1e-5
+    assert relative_error(found[2:], wanted) < 1e-5
+    assert relative_error(found[:2], found[2:]) > 1e-3
+
+
+@torch.no_grad()
+def test_a_call_may_be_of_unconditional_clips_alone():
+    unet, inputs = make_unet(), make_inputs(batch=2)
+    _, _, wanted = doubled(unet, inputs)
+    nobody = {name: inputs[name][:0] for name in ("encoder_hidden_states", "image_latents", "drags")}
+    empty = unet.encode_drags(torch.zeros_like(inputs["drags"]), 8, 8, torch.zeros(2, 3, dtype=torch.bool))
+    mask = torch.zeros(0, 3, dtype=torch.bool)
+    found = unet(inputs["sample"], inputs["timestep"], **nobody, drag_mask=mask, drag_maps=empty)
+    assert relative_error(found, wanted) < 1e-5
+
+
+@torch.no_grad()
+def test_deep_features_of_the_same_call_give_the_same():
+    unet, inputs = make_unet(block_out_channels=(32, 64, 64), num_attention_heads=(2, 2, 2)), make_inputs()
+    wanted, deep = unet.forward_with_deep_features(**inputs)
+    assert relative_error(unet(**inputs, deep=deep), wanted) < 1e-5
+    assert relative_error(unet(**inputs, deep=torch.zeros_like(deep)), wanted) > 1e-3

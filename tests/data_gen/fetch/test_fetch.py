@@ -13,15 +13,14 @@ import sys
 import time
 
 import pytest
+from local_hub import glb
+from puppet_master.backend.download import Patience
 from puppet_master.backend.errors import Cancelled, InputError
 from puppet_master.data_gen.fetch import sources
 from puppet_master.data_gen.fetch.attributions import ASSETS, append_attribution, load_attributions
 from puppet_master.data_gen.fetch.consent import Consent
-from puppet_master.data_gen.fetch.download import Patience
 from puppet_master.data_gen.fetch.index import Index, read_ids
 from puppet_master.data_gen.fetch.sources import PUBLISHED, Sources
-
-from .conftest import glb
 
 AUTHOR = {"username": "ann", "displayName": "Ann Ämter"}
 

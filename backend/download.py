@@ -3,7 +3,10 @@
 
 The hub answers the address of a large file with a redirect that carries the file's SHA-256 (`X-Linked-Etag`) and
 size (`X-Linked-Size`). What has been loaded so far lies beside the target under a name with that checksum, so a
-partial file of another version is never continued.
+partial file of another version is never continued. huggingface_hub's own download begins anew in every process
+(its partial files have a name of their own each time), which gigabytes are too many for.
+
+stdlib only: data generation loads assets with it, the backend models.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ import hashlib
 import http.client
 import random
 import re
-import struct
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -23,7 +25,7 @@ from threading import Event
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
-from ...backend.errors import Cancelled, OutputError
+from .errors import Cancelled, OutputError
 
 CHUNK = 1 << 18
 REDIRECTS = 6
@@ -32,7 +34,7 @@ LONGEST_WAIT = 120.0  # seconds between two tries
 NO_SUCH_RANGE = 416
 REDIRECTED = (301, 302, 303, 307, 308)
 SHA256 = re.compile(r"[0-9a-f]{64}")
-AGENT = "puppet-master-data-fetch"
+AGENT = "puppet-master"
 
 
 class FetchError(Exception):
@@ -55,6 +57,10 @@ class _Passing(FetchError):
         self.after = after
 
 
+class _Damaged(_Passing):
+    """It came whole, and is not what it should be."""
+
+
 @dataclass(frozen=True)
 class Fetched:
     """A file that is there, whole and verified."""
@@ -70,12 +76,14 @@ class Patience:
 
     Attributes:
         retries: further tries after one that failed.
+        damaged: of them, how many after a file that came whole and was not what it should be.
         timeout: seconds without a byte after which a connection counts as broken.
         first_wait: seconds before the second try; doubled each time.
         stop: set to give everything up.
     """
 
     retries: int = 5
+    damaged: int = 5
     timeout: float = 30.0
     first_wait: float = 1.0
     stop: Event = field(default_factory=Event)
@@ -88,6 +96,7 @@ def fetch_file(
     sha256: str = "",
     check: Callable[[Path], None] | None = None,
     on_bytes: Callable[[int], None] | None = None,
+    token: str = "",
 ) -> Fetched:
     """Load a file unless it fails for good.
 
@@ -98,19 +107,21 @@ def fetch_file(
         sha256: what it must be, where that is known beforehand.
         check: raises ValueError if the whole file is not what it should be.
         on_bytes: told how many bytes came; negative where bytes are thrown away again.
+        token: told to the host of `url`, and to no other that it redirects to.
 
     Raises:
         FetchError: the server does not have it, or it did not come whole in all tries.
         OutputError: it cannot be written.
         Cancelled: `patience.stop` was set.
     """
-    attempt = 0
+    attempt = damaged = 0
     while True:
         try:
-            return _try(url, target, patience, sha256, check, on_bytes or (lambda count: None))
+            return _try(url, target, patience, sha256, check, on_bytes or (lambda count: None), token)
         except _Passing as error:
             attempt += 1
-            if attempt > patience.retries:
+            damaged += isinstance(error, _Damaged)
+            if attempt > patience.retries or damaged > patience.damaged:
                 raise FetchError(f"{error}, after {attempt} tries", error.status) from error
             wait = patience.first_wait * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
             if patience.stop.wait(min(max(wait, error.after), LONGEST_WAIT)):
@@ -124,9 +135,10 @@ def _try(
     sha256: str,
     check: Callable[[Path], None] | None,
     on_bytes: Callable[[int], None],
+    token: str,
 ) -> Fetched:
     try:
-        answer = _ask(url, target, sha256, patience.timeout)
+        answer = _ask(url, target, sha256, patience.timeout, token)
     except (OSError, http.client.HTTPException) as error:
         raise _passing(url, error) from error
     with answer.stream as stream:
@@ -163,7 +175,7 @@ def _accept(
         if fault:
             partial.unlink()
             forget()
-            raise _Passing(f"{target.name} came damaged: {fault}")
+            raise _Damaged(f"{target.name} came damaged: {fault}")
         partial.replace(target)
     except OSError as error:
         raise _unwritable(target, error) from error
@@ -189,16 +201,20 @@ class _Answer:
     stream: Any = None
 
 
-def _ask(url: str, target: Path, sha256: str, timeout: float) -> _Answer:
+def _ask(url: str, target: Path, sha256: str, timeout: float, token: str) -> _Answer:
     """Follow an address up to the bytes; as soon as the checksum is known, ask for the missing ones only."""
     answer = _Answer(sha256, None, _partial_of(target, sha256))
+    trusted = _host(url)
     for _ in range(REDIRECTS):
         kept = _size_of(answer.partial) if answer.sha256 else 0
         if kept and kept == answer.size:
             answer.start, answer.stream = kept, _Nothing()
             return answer
         try:
-            reply = _open(url, {"Range": f"bytes={kept}-"} if kept else {}, timeout)
+            headers = {"Range": f"bytes={kept}-"} if kept else {}
+            if token and _host(url) == trusted:
+                headers["Authorization"] = f"Bearer {token}"
+            reply = _open(url, headers, timeout)
         except FetchError as error:
             if error.status != NO_SUCH_RANGE or not kept:
                 raise
@@ -333,7 +349,7 @@ def _passing(url: str, error: Exception) -> _Passing:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {error.strerror or error}; make room or choose another --out")
+    return OutputError(f"cannot write {path}: {error.strerror or error}; make room or choose another folder")
 
 
 def _host(url: str) -> str:
@@ -351,19 +367,3 @@ def digest(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def check_glb(path: Path) -> None:
-    """Whether a file is a GLB as long as it says itself.
-
-    Raises:
-        ValueError: saying what is wrong.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        header = stream.read(12)
-    if len(header) < 12 or header[:4] != b"glTF":
-        raise ValueError("no GLB file")
-    stated = struct.unpack("<4sII", header)[2]
-    if stated != size:
-        raise ValueError(f"{size} bytes, its own header says {stated}")

@@ -5,11 +5,10 @@ import hashlib
 import threading
 
 import pytest
+from local_hub import glb
+from puppet_master.backend.download import FetchError, Patience, fetch_file
 from puppet_master.backend.errors import Cancelled, OutputError
-from puppet_master.data_gen.fetch.download import FetchError, Patience, check_glb, fetch_file
-from puppet_master.data_gen.fetch.sources import Sources
-
-from .conftest import glb
+from puppet_master.data_gen.fetch.glb import check_glb
 
 SIZE = 700_000
 FILE = "glbs/000-000/a.glb"
@@ -19,7 +18,7 @@ FILE = "glbs/000-000/a.glb"
 def file(hub, no_proxy, tmp_path):
     """(address, contents, target)."""
     hub.files[FILE] = glb(SIZE)
-    return Sources(hub.url).asset(FILE), hub.files[FILE], tmp_path / "a.glb"
+    return hub.address(FILE), hub.files[FILE], tmp_path / "a.glb"
 
 
 def patience(**changes) -> Patience:
@@ -87,7 +86,7 @@ def test_lasting_refusal_ends_after_the_tries_and_says_so(file, hub):
 def test_file_that_is_not_there_is_not_tried_again(file, hub):
     _, _, target = file
     with pytest.raises(FetchError, match="404"):
-        fetch_file(Sources(hub.url).asset("glbs/000-000/none.glb"), target, patience())
+        fetch_file(hub.address("glbs/000-000/none.glb"), target, patience())
 
 
 def test_wrong_checksum_is_never_accepted(file, hub):
