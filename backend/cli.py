@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
+from .batch.command import batch
 from .errors import Cancelled, PuppetMasterError, RequirementError
 from .option_values import parse_colour, parse_guidance, parse_size
 from .process import installable
@@ -42,6 +43,7 @@ EXIT_CODES = {
     6: "the backend cannot start, cannot be reached or stopped",
     7: "the result cannot be written",
     8: "the machine lacks something the program needs",
+    9: "nothing of a batch could be made",
     130: "cancelled",
 }
 # Blank lines keep the lines apart: typer joins what stands in one paragraph.
@@ -187,6 +189,9 @@ def preview(
     for name in ("preview.mp4", "contact_sheet.png", "preview.json"):
         print(out / name)
     print(f"{out / 'frames'} ({made['frames']} PNG files)")
+
+
+app.command()(batch)
 
 
 @app.command()
