@@ -68,7 +68,7 @@ def batch(
     A rerun of the same command goes on where the last one stopped, however it ended.
     """
     from .job_file import read_jobs
-    from .plan import lay_out, share
+    from .plan import largest_model, lay_out, share
 
     if sum((range_ is not None, task is not None, merge)) > 1:
         raise InputError("give one of --range, --task and --merge")
@@ -76,8 +76,10 @@ def batch(
     plan = lay_out(read_jobs(jobs, {key: value for key, value in defaults.items() if value}), name)
     first, end, run_name = _share(range_, task, len(plan))
     layout = Layout(out, run_name)
-    wanted = Wanted(device, workers, still_workers, blender, together, time_limit, memory_limit_gb)
     mine = share(plan, first, end) if first < end else []
+    wanted = Wanted(
+        device, workers, still_workers, blender, together, time_limit, memory_limit_gb, model_bytes=largest_model(mine)
+    )
     if dry_run:
         raise typer.Exit(_dry_run(mine, out, retry_failed, force, as_json))
     if merge:

@@ -14,12 +14,14 @@ from typing import Protocol
 from ..errors import InputError
 from ..workers.pool import graphics_cards, on_card, side_by_side
 from ..workers.slot import Event, Limits, Outcome, Program, Slot
-from .feed import STILLS, Feed
+from .feed import PREVIEWS, STILLS, Feed
 
 MAKER = "puppet_master.backend.batch.maker"
 STILL_MAKER = "puppet_master.addon.still_maker"  # by name: the backend imports no other room
 NEVER = 1_000_000  # units after which a worker with a model is replaced
 PROBE_S = 120.0
+LIBRARIES_BYTES = 1_000_000_000  # that a worker holds beside its model
+MEMORY_SHARE = 0.8  # of the free memory that workers may take
 TOGETHER = 4  # previews in one forward pass on a graphics card, where nothing else is said
 
 
@@ -35,6 +37,8 @@ class Wanted:
         together: most previews in one forward pass; 0: as suits the device.
         time_limit: seconds for one still, or for one group of previews.
         memory_limit_gb: resident memory of one worker; 0 for no limit.
+        program, still_program: other workers than ours.
+        model_bytes: of the largest model's files: what a worker holds at least.
     """
 
     device: str = "auto"
@@ -44,11 +48,24 @@ class Wanted:
     together: int = 0
     time_limit: float = 1800.0
     memory_limit_gb: float = 0.0
+    program: Program | None = None
+    still_program: Program | None = None
+    model_bytes: int = 0
 
     @property
     def limits(self) -> Limits:
         """Of a worker."""
         return Limits(self.time_limit, self.memory_limit_gb, NEVER)
+
+    def program_of(self, side: str) -> Program:
+        """How a worker of a side of the feed is started here.
+
+        Raises:
+            RequirementError: there is no Blender.
+        """
+        if side == STILLS:
+            return self.still_program or Program.find(STILL_MAKER, self.blender)
+        return self.program or Program.of_python(MAKER)
 
 
 class Places(Protocol):
@@ -87,14 +104,14 @@ class LocalPlaces:
         """
         cores = os.cpu_count() or 1
         self.device, cards = choose_device(wanted.device)
-        workers = wanted.workers or len(cards) or max(1, cores // 2)
+        workers = wanted.workers or len(cards) or workers_for(cores, wanted.model_bytes)
         stills = (wanted.still_workers or max(1, cores // 4)) if needs_blender else 0
         self.threads = 0 if cards else max(1, cores // workers)
         self.together = wanted.together or (TOGETHER if cards else 1)
-        program = Program.of_python(MAKER)
-        # Slot's own setting, one thread for each library, is meant for Blender; the maker sets torch's.
+        # A slot's environment has one thread for each library, as suits Blender; the maker sets torch's.
+        program = wanted.program_of(PREVIEWS)
         self._makers = [Slot(on_card(program, cards, number), wanted.limits) for number in range(workers)]
-        blender = Program.find(STILL_MAKER, wanted.blender) if stills else program
+        blender = wanted.program_of(STILLS) if stills else program
         self._stills = [Slot(blender, wanted.limits) for _ in range(stills)]
 
     def count(self, side: str) -> int:
@@ -105,6 +122,18 @@ class LocalPlaces:
         """See `Places.results`."""
         stills = [(slot, feed.stills) for slot in self._stills]
         return side_by_side([*stills, *((slot, feed.previews) for slot in self._makers)], on_event)
+
+
+def workers_for(cores: int, model_bytes: int) -> int:
+    """How many processes with the model suit this machine's processors and memory.
+
+    One for each core, with one thread: side by side they make more previews a minute than one after another with all
+    threads, which wait for each other at every operation. Where memory holds fewer models there are fewer.
+    """
+    import psutil
+
+    each = LIBRARIES_BYTES + 2 * model_bytes  # the weights, and what a forward pass needs besides
+    return max(1, min(cores, int(psutil.virtual_memory().available * MEMORY_SHARE // each)))
 
 
 def choose_device(device: str) -> tuple[str, tuple[str, ...]]:

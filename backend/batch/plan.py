@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 from PIL import Image
 
 from .. import media, registry
-from ..errors import InputError
+from ..errors import InputError, PuppetMasterError
 from ..protocol import Drag, drags_from_json, drags_to_json
 from ..still import check_scene
 from .entries import JobEntry
@@ -270,3 +271,12 @@ def task_range(task: int, tasks: int, count: int) -> tuple[int, int]:
     """First and end of task `task` (from 1) of `tasks`, of even sizes; an empty range where there are more tasks."""
     return (task - 1) * count // tasks, task * count // tasks
 
+
+
+def largest_model(variations: Sequence[Variation]) -> int:
+    """Bytes of the largest model that previews ask for; models that are not there count for nothing."""
+    found = 0
+    for model in {made.choices["model"] for made in variations if made.choices}:
+        with suppress(PuppetMasterError):
+            found = max(found, sum(path.stat().st_size for path in registry.find_model(model).rglob("*.safetensors")))
+    return found

@@ -21,10 +21,10 @@ from ... import __version__
 from ..errors import InputError, RequirementError
 from ..workers.cluster import Cluster, made_here, probe
 from ..workers.ledger_file import replace_file
-from ..workers.slot import Event, Limits, Outcome, Program, Slot
+from ..workers.slot import Event, Outcome, Program, Slot
 from .feed import PREVIEWS, STILLS, Feed, Side, Task
 from .layout import WORK, Layout
-from .places import MAKER, NEVER, STILL_MAKER, TOGETHER, Wanted
+from .places import TOGETHER, Wanted
 
 TRIES = 10  # of a task whose node is lost
 POLL = 0.5  # seconds
@@ -74,8 +74,8 @@ class RayPlaces:
         self._unable = 0
 
     def count(self, side: str) -> int:
-        """How many workers a side of the feed has: as many as there are places."""
-        return max(1, len(self._actors))
+        """How many workers a side of the feed has: as many as there are, or were, places."""
+        return max(1, len(self._actors) + self._unable)
 
     def results(self, feed: Feed, on_event: Callable[[Event], None]) -> Iterator[Outcome]:
         """See `places.Places.results`; events `nodes` tell of nodes that come and go."""
@@ -114,9 +114,11 @@ class RayPlaces:
             self._actors.append(_Actor(remote.remote(self._where(), self._how())))
 
     def _how(self) -> dict[str, Any]:
-        """How workers are started, as plain values."""
+        """How workers are started, as plain values: a node may not know our classes yet. See `places.Wanted`."""
         wanted = self._wanted
+        programs = {"program": wanted.program, "still_program": wanted.still_program}
         return {
+            **{name: program and [*vars(program).values()] for name, program in programs.items()},
             "blender": wanted.blender and str(wanted.blender.absolute()), "time_limit": wanted.time_limit,
             "memory_limit_gb": wanted.memory_limit_gb,
         }  # fmt: skip
@@ -183,14 +185,15 @@ def actor_class() -> type:
 
 
 _slots: dict[str, Slot] = {}  # of this actor, by side
-_programs: dict[str, Any] = {}
+_wanted: list[Wanted] = []
 
 
 def start_places(where: dict[str, Any], how: dict[str, Any]) -> tuple[str, str] | None:
     """Find out how this node's workers are started; kind and message of what keeps it from working."""
     if fault := probe(where):
         return fault
-    _programs.update(how)
+    programs = {name: how[name] and Program(*how[name]) for name in ("program", "still_program")}
+    _wanted[:] = [Wanted(**{**how, **programs, "blender": how["blender"] and Path(how["blender"])})]
     return None
 
 
@@ -204,12 +207,12 @@ def work_here(side: str, task: Task) -> Outcome | tuple[str, str]:
 
 def _slot(side: str) -> Slot:
     if side not in _slots:
-        blender = _programs["blender"] and Path(_programs["blender"])
-        program = Program.find(STILL_MAKER, blender) if side == STILLS else Program.of_python(MAKER)
+        (wanted,) = _wanted
+        program = wanted.program_of(side)
         cards = os.environ.get("CUDA_VISIBLE_DEVICES")  # which Ray has set to what this process may use
         if cards is not None:
             program = replace(program, environment={**program.environment, "CUDA_VISIBLE_DEVICES": cards})
-        _slots[side] = Slot(program, Limits(_programs["time_limit"], _programs["memory_limit_gb"], NEVER))
+        _slots[side] = Slot(program, wanted.limits)
     return _slots[side]
 
 

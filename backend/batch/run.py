@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, PuppetMasterError, RequirementError, from_wire
-from ..workers.ledger_file import Ledger, Line, only_run, unwritable
+from ..workers.ledger_file import Ledger, Line, only_run, read_lines, unwritable
 from ..workers.slot import Outcome
 from .feed import PREVIEWS, STILLS, Feed, Task, still_task
 from .layout import Layout
@@ -139,8 +139,10 @@ def run(
 
 def _take_up(layout: Layout, ledger: Ledger) -> None:
     """Enter what a killed run has made but not entered."""
+    entered = {line.get("key"): line for line in read_lines(layout.ledger) if isinstance(line, dict)}
     for path, line in read_records(layout):
-        ledger.append([line])
+        if entered.get(line["key"]) != line:
+            ledger.append([line])
         path.unlink(missing_ok=True)
 
 

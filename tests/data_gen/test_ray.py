@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -17,38 +16,19 @@ from puppet_master.data_gen.ledger import LEDGER, read_ledger
 from puppet_master.data_gen.options import RenderOrder
 from puppet_master.data_gen.packing import WORK, make_work_folder
 from puppet_master.data_gen.run import run
+from ray_cluster import start_cluster
 from run_toys import run_toys, toy_program
 from toys import tars, timeless_ledger, toy_order, write_toy, write_toys
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 cluster_module = pytest.importorskip("puppet_master.backend.workers.cluster")
 ray_pool = pytest.importorskip("puppet_master.data_gen.ray_pool")
-
-# A killed node is noticed within seconds.
-WATCHFUL = {
-    "health_check_period_ms": 1000,
-    "health_check_timeout_ms": 1000,
-    "health_check_failure_threshold": 3,
-    "health_check_initial_delay_ms": 1000,
-}
-MEMORY = 80_000_000  # bytes of a node's object store; nothing is kept there
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """A head that does no work and two nodes with one place each, the second with a (pretended) graphics card."""
-    try:
-        cluster_module.import_ray()
-    except RequirementError as error:
-        pytest.skip(str(error))
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY, "_system_config": WATCHFUL}
-    made = Cluster(initialize_head=True, head_node_args=head)
-    made.add_node(num_cpus=1, object_store_memory=MEMORY)
-    made.last = made.add_node(num_cpus=1, num_gpus=1, object_store_memory=MEMORY)
-    made.wait_for_nodes()
+    made = start_cluster()
     yield made
     made.shutdown()
 
