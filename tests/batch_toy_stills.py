@@ -15,7 +15,7 @@ MAGIC = "BLENDER toy\n"
 
 
 def write_scene(path: Path, **says) -> Path:
-    """A toy scene: `grey` of the still, `does`: "", "no camera", "crash"; `drag`: the name of its only drag."""
+    """A toy scene: `grey` of the still, or `noise`; `does`: "", "no camera", "crash"; `drag`: its only drag."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(MAGIC + json.dumps(says))
     return path
@@ -32,6 +32,8 @@ def work(task, emit) -> None:
     else:
         pixels = np.full((height, width, 3), says.get("grey", 90), np.uint8)
         pixels[:, : width // 3] = 200
+        if says.get("noise"):
+            pixels = np.random.default_rng(0).integers(0, 256, pixels.shape, np.uint8)
         Image.fromarray(pixels).save(target.with_suffix(".png"))
         points = [{"t": 0.0, "x": 0.2, "y": 0.5}, {"t": 1.0, "x": 0.6, "y": 0.5}]
         drags = {"version": 1, "drags": [{"name": says.get("drag", "part"), "points": points}]}

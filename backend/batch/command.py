@@ -21,7 +21,7 @@ from .records import DONE, FAILED, OUTCOMES
 
 
 def batch(
-    jobs: Annotated[str, typer.Argument(metavar="JOBS", help="JOBS.json, .jsonl, .csv, or 'SCENES/*.blend'.")],
+    jobs: Annotated[list[str], typer.Argument(metavar="JOBS...", help="JOBS.json, .jsonl, .csv, or .blend scenes.")],
     out: Annotated[Path, typer.Option("--out", help="Folder that receives the previews.")],
     name: Annotated[
         str, typer.Option("--name", metavar="TEMPLATE", help=f"What previews are called; from {', '.join(FIELDS)}.")
@@ -73,10 +73,10 @@ def batch(
     if sum((range_ is not None, task is not None, merge)) > 1:
         raise InputError("give one of --range, --task and --merge")
     defaults = {"model": model, "outputs": outputs and outputs.replace(",", "|")}
-    plan = lay_out(read_jobs(jobs, {key: value for key, value in defaults.items() if value}), name)
+    plan = lay_out(read_jobs(*jobs, defaults={key: value for key, value in defaults.items() if value}), name)
     first, end, run_name = _share(range_, task, len(plan))
     layout = Layout(out, run_name)
-    mine = share(plan, first, end) if first < end else []
+    mine = share(plan, first, end) if first < end else []  # of more tasks than previews some are idle
     wanted = Wanted(
         device, workers, still_workers, blender, together, time_limit, memory_limit_gb, model_bytes=largest_model(mine)
     )
@@ -119,7 +119,7 @@ def _share(range_: str | None, task: str | None, count: int) -> tuple[int, int, 
         first, end = _two_numbers("--range", range_, ":")
         if first >= end:
             raise InputError(f"--range must be FIRST:END with END after FIRST, such as 0:50, not {range_!r}")
-        return first, min(end, count), range_run(first, end)
+        return first, end, range_run(first, end)
     if task is not None:
         number, tasks = _two_numbers("--task", task, "/")
         if not 1 <= number <= tasks:

@@ -24,7 +24,7 @@ class Job:
     """One job of a job file.
 
     Attributes:
-        number: its place in the file, from 1.
+        number: its place among all jobs, from 1.
         where: what messages call it: "jobs.csv, line 3".
         entry: what it says; None where that cannot be read.
         fault: why it cannot.
@@ -48,23 +48,24 @@ class _Document:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def read_jobs(source: str, defaults: Mapping[str, Any] | None = None) -> list[Job]:
+def read_jobs(*sources: str, defaults: Mapping[str, Any] | None = None) -> list[Job]:
     """Read what a batch is to do.
 
     Args:
-        source: a .json, .jsonl or .csv file, or a pattern such as "shots/*.blend".
+        sources: each a .json, .jsonl or .csv file, a scene, or a pattern such as "shots/*.blend".
         defaults: what holds for all jobs that do not say otherwise, beside the file's own defaults.
 
     Raises:
         InputError: the file as a whole cannot be read, or there are no jobs.
     """
-    document = _read(source)
-    common = {**(defaults or {}), **document.defaults}
-    jobs = [
-        _job(number, where, fields, common, document) for number, (where, fields) in enumerate(document.jobs, start=1)
-    ]
-    if not jobs:
-        raise InputError(f"{source} holds no jobs")
+    jobs: list[Job] = []
+    for source in sources:
+        document = _read(source)
+        common = {**(defaults or {}), **document.defaults}
+        if not document.jobs:
+            raise InputError(f"{source} holds no jobs")
+        for where, fields in document.jobs:
+            jobs.append(_job(len(jobs) + 1, where, fields, common, document))
     return jobs
 
 

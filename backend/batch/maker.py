@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ def work(task: Mapping[str, Any], emit: Callable[[dict[str, Any]], None]) -> Non
     """Make the previews of a task that have no record yet.
 
     Args:
-        task: `key`, `out` and `run` (see `Layout`), `device`, `threads` (0: torch's own choice), and `members`: of
-            equal model, frames and steps; each as `plan.Prepared.task`, with `about`, what its sidecar says of it.
+        task: `key`, `out` and `run` (see `Layout`), `device`, `threads` (0: torch's own choice), `together` (most
+            previews in one forward pass), and `members`: of equal model, frames and steps; each as
+            `plan.Prepared.task`, with `about`, what its sidecar says of it.
         emit: told when another preview begins.
 
     Raises:
@@ -73,13 +75,18 @@ def _make(
             _record_failure(layout, member, error)
         return
     emit({"event": "stage", "stage": "generate"})
+    together = task.get("together", 1)
     try:
-        for member, made in zip(members, generate_together(pipeline, requests), strict=True):
-            if isinstance(made, PuppetMasterError):
-                _record_failure(layout, member, made)
-            else:
-                _keep(layout, member, made)
-            emit({"event": "stage", "stage": "generate"})
+        # Files are written in a thread of their own: a graphics card need not wait for them.
+        with ThreadPoolExecutor(1) as writer:
+            written = []
+            for first in range(0, len(requests), together):
+                chunk = requests[first : first + together]
+                for member, made in zip(members[first:], generate_together(pipeline, chunk), strict=False):
+                    written.append(writer.submit(_keep, layout, member, made))
+                    emit({"event": "stage", "stage": "generate"})
+        for done in written:
+            done.result()
     except RuntimeError as error:
         if not is_lost_device(error):
             raise
@@ -120,7 +127,10 @@ def _request(member: Mapping[str, Any], layout: Layout) -> PreviewRequest:
     )
 
 
-def _keep(layout: Layout, member: Mapping[str, Any], made: Made) -> None:
+def _keep(layout: Layout, member: Mapping[str, Any], made: Made | PuppetMasterError) -> None:
+    if isinstance(made, PuppetMasterError):
+        _record_failure(layout, member, made)
+        return
     frames, result = made
     about = {**member["about"], "digest": member["digest"]}
     files = write_outputs(layout, member["key"], member["outputs"], frames, result, about, member["fps"])

@@ -147,9 +147,11 @@ def choose_device(device: str) -> tuple[str, tuple[str, ...]]:
     kind, _, number = device.partition(":")
     if kind not in ("auto", "cuda"):
         raise InputError(f"--device must be auto, cpu, cuda or cuda:N, not {device!r}")
-    if number:
-        return "cuda", (number,)
     cards = graphics_cards()
+    if number:
+        if not number.isdecimal() or (cards and int(number) >= len(cards)):
+            raise InputError(f"--device {device}: there are {len(cards)} graphics cards, counted from 0")
+        return "cuda", (cards[int(number)] if cards else number,)
     if device == "auto" and not (cards and _torch_has_cuda()):
         return "cpu", ()
     return "cuda", cards or ("0",)

@@ -26,6 +26,7 @@ from .plan import Prepared, Variation, prepare
 from .records import DONE, FAILED, INVALID, count, known_lines, line_key, read_record, read_records, still_holds
 
 SOME, NONE = 3, 9  # exit codes
+GROUPS = 2  # forward passes in one task: while one is at work, the other's files are written
 Listener = Callable[[dict[str, Any]], None]
 
 
@@ -184,7 +185,7 @@ class _Run:
     def _make(self, todo: Sequence[Prepared], places_for: Callable[[bool], Places]) -> None:
         stills = self._missing_stills(todo)
         self._places = places_for(bool(stills))
-        self._feed = Feed(stills, self._task_of, lambda: self._places.together)
+        self._feed = Feed(stills, self._task_of, lambda: self._places.together * GROUPS)
         self._feed.add(prepared for prepared in todo if not self._waits(prepared))
         with closing(self._places.results(self._feed, self._listen)) as outcomes:
             for outcome in outcomes:
@@ -221,7 +222,7 @@ class _Run:
         members = [{**made.task, "about": made.variation.described()} for made in group]
         return {
             "key": key, "out": str(self._layout.out.absolute()), "run": self._layout.run, "members": members,
-            "device": self._places.device, "threads": self._places.threads,
+            "device": self._places.device, "threads": self._places.threads, "together": self._places.together,
         }  # fmt: skip
 
     def _still(self, outcome: Outcome) -> None:
@@ -246,9 +247,13 @@ class _Run:
         (self._layout.stills / f"{key}.json").unlink(missing_ok=True)
 
     def _previews(self, outcome: Outcome) -> None:
-        for prepared in self._tasks.pop(outcome.key):
+        group = self._tasks.pop(outcome.key)
+        for prepared in group:
             path = self._layout.record(prepared.variation.name)
             line = read_record(path)
+            if line is None and len(group) > 1:  # one of them spoils the task: each by itself
+                self._feed.give_back(self._task_of([prepared]))
+                continue
             if line is None:  # whatever else was said: with a record it is done
                 message = f"{outcome.reason or 'crashed'}: {outcome.detail}"
                 line = self._failure(prepared, "error", message, outcome)

@@ -138,6 +138,16 @@ def test_what_fails_is_said_and_is_tried_again_only_on_request(write_jobs, scene
     assert run_toys(jobs, out, retry_failed=True).made == 1
 
 
+def test_a_preview_that_crashes_its_process_costs_no_other_of_its_task(write_jobs, tmp_path):
+    drag = {"points": [{"t": 0, "x": 0.2, "y": 0.5}, {"t": 1, "x": 0.6, "y": 0.5}], "name": "crash"}
+    scene = str(write_scene(tmp_path / "a.blend"))
+    bad = {"scene": scene, "name": "bad", "drags": [drag]}
+    jobs = write_jobs(bad, *({"scene": scene, "name": f"good{n}", "seed": n} for n in range(5)))
+    summary = run_toys(jobs, tmp_path / "out", workers=1)
+    assert (summary.outcomes["done"], summary.outcomes["failed"]) == (5, 1)
+    assert ledger(tmp_path / "out")["bad"]["outcome"] == "failed" and made(tmp_path) == 5
+
+
 @pytest.mark.parametrize("does", ["crash once", "lost card"])
 def test_what_only_a_fresh_process_can_do_is_done_by_one(write_jobs, tmp_path, does):
     job = {"scene": str(write_scene(tmp_path / "a.blend", drag=does)), "seed": "0:3"}
@@ -174,10 +184,12 @@ def test_the_last_graphics_card_to_go_ends_the_run_and_the_ledger_stays_true(wri
 def test_a_device_is_chosen_once_and_for_all(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     assert choose_device("cuda") == ("cuda", ("2", "3"))
-    assert choose_device("cuda:1") == ("cuda", ("1",))
+    assert choose_device("cuda:1") == ("cuda", ("3",))
     assert choose_device("cpu") == ("cpu", ())
     with pytest.raises(InputError, match="must be auto, cpu, cuda"):
         choose_device("gpu")
+    with pytest.raises(InputError, match="there are 2 graphics cards"):
+        choose_device("cuda:2")
 
 
 def test_killed_at_any_moment_a_batch_is_completed_by_the_same_command(write_jobs, tmp_path):
@@ -258,7 +270,10 @@ sys.exit(main(["batch", {str(jobs)!r}, "--out", {str(out)!r}, "--json"]))
 
 def test_a_full_disk_ends_the_run_and_what_is_done_stays_done(write_jobs, scenes, tmp_path):
     """A limit on the size of files is what a full disk looks like to a program."""
-    out, jobs = tmp_path / "out", write_jobs(*scenes[:1], {**scenes[1], "outputs": "png", "size": "800x800"})
+    noise = {"scene": str(write_scene(tmp_path / "noise.blend", noise=True)), "size": "128x128", "outputs": "sheet"}
+    out = tmp_path / "out"
+    run_toys(write_jobs(scenes[0], noise), out)
+    jobs = write_jobs(scenes[0], {**noise, "outputs": "png"}, {**scenes[0], "seed": "2:4"})
     script = f"""
 import resource, runpy, signal, sys
 sys.argv[1:] = [{str(jobs)!r}, {str(out)!r}, "1"]
@@ -268,7 +283,8 @@ runpy.run_path({str(TOYS)!r}, run_name="__main__")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 7, done.stderr
-    assert "cannot write" in done.stderr and "make room" in done.stderr
-    assert [line["outcome"] for line in ledger(out).values()] == ["done"] * len(ledger(out))
+    assert "cannot write" in done.stderr and "noise" in done.stderr and "make room" in done.stderr
+    assert {ledger(out)[name]["outcome"] for name in ("shot0_seed0", "shot0_seed1")} == {"done"}
+    assert not list(Layout(out).staging.iterdir())
     assert run_toys(jobs, out).exit_code == 0
-    assert len(ledger(out)) == 4
+    assert len(ledger(out)) == 5 and (out / "noise.frames" / "0003.png").exists()
