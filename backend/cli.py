@@ -43,7 +43,7 @@ EXIT_CODES = {
     6: "the backend cannot start, cannot be reached or stopped",
     7: "the result cannot be written",
     8: "the machine lacks something the program needs",
-    9: "nothing of a batch could be made",
+    12: "nothing of a batch could be made",
     130: "cancelled",
 }
 # Blank lines keep the lines apart: typer joins what stands in one paragraph.

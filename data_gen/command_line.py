@@ -19,7 +19,7 @@ from ..backend.errors import InputError, PuppetMasterError
 from ..backend.requirements import check_drawing
 from ..backend.workers.pool import LocalPool, Pool
 from ..backend.workers.slot import Limits, Program
-from ..backend.workers.telling import Words, print_json, progress
+from ..backend.workers.telling import Words, json_lines, progress
 from .filter.decide import Decider
 from .filter.order import LookOrder
 from .ledger import INCOMPLETE
@@ -51,7 +51,7 @@ def carry_out(order: FilterOrder, stage: str = RENDER) -> Summary:
     order = replace(order, workers=order.workers or os.cpu_count() or 1)
     Decider.of(order.to_json())  # a filter that cannot be read is found out before anything starts
     with ExitStack() as stack:
-        listen = print_json if order.as_json else stack.enter_context(progress(WORDS))
+        listen = json_lines() if order.as_json else stack.enter_context(progress(WORDS))
         return run(order, stage, choose_pool(order), listen)
 
 
@@ -101,7 +101,7 @@ def fail(error: PuppetMasterError, as_json: bool) -> int:
     """Say in one line why it ended; returns the exit code."""
     message = " ".join(str(error).split())
     if as_json:
-        print_json({"event": "error", "kind": error.kind, "message": message})
+        json_lines()({"event": "error", "kind": error.kind, "message": message})
     print(f"error: {message}", file=sys.stderr)
     return error.exit_code
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
-from ..workers.telling import Words, print_json, progress
+from ..workers.telling import Words, json_lines, progress
 from .layout import Layout, range_run, task_run
 from .naming import FIELDS, TEMPLATE
 from .places import LocalPlaces, Places, Wanted
@@ -63,7 +64,7 @@ def batch(
         bool, typer.Option("--json", help="Print events as JSON lines and nothing else on stdout.")
     ] = False,
 ) -> None:
-    """Make the previews of JOBS that are missing or changed; exit code 0: all are done, 3: some, 9: none.
+    """Make the previews of JOBS that are missing or changed; exit code 0: all are done, 3: some, 12: none.
 
     A rerun of the same command goes on where the last one stopped, however it ended.
     """
@@ -91,7 +92,7 @@ def batch(
 
         with ExitStack() as stack:
             stack.enter_context(_sigterm_interrupts())
-            listen = print_json if as_json else stack.enter_context(progress(WORDS))
+            listen = json_lines() if as_json else stack.enter_context(progress(WORDS))
             places_for = partial(_places, wanted, ray, layout)
             summary = run(mine, layout, places_for, listen, retry_failed, force)
     if shown := page and (merge or len(mine) == len(plan)):
@@ -139,6 +140,7 @@ def _dry_run(mine: Any, out: Path, retry_failed: bool, force: bool, as_json: boo
     """Say what would be made; 0 where every job can be read."""
     from .run import look
 
+    tell = json_lines()
     todo = look(mine, out, retry_failed, force)
     coming = {made.variation.index for made in todo.prepared}
     kept = {line["index"]: line for line in todo.lines.values()}
@@ -147,14 +149,14 @@ def _dry_run(mine: Any, out: Path, retry_failed: bool, force: bool, as_json: boo
         state = "make" if variation.index in coming else {DONE: "have"}.get(line["outcome"], line["outcome"])
         said = {"event": "plan", **variation.described(), "state": state, "message": line.get("message", "")}
         if as_json:
-            print_json(said)
+            tell(said)
         else:
             message = f": {said['message']}" if said["message"] else ""
             print(f"{variation.index:>5}  {state:<8} {said['name'] or variation.job.where}{message}")
     invalid = sum(line["outcome"] not in (DONE, FAILED) for line in kept.values())
     make, stills = len(coming), len(todo.stills)
     if as_json:
-        print_json({"event": "end", "previews": len(mine), "make": make, "stills": stills, "invalid": invalid})
+        tell({"event": "end", "previews": len(mine), "make": make, "stills": stills, "invalid": invalid})
     else:
         print(f"{len(mine)} preview(s): {make} to make from {stills} scene still(s), {invalid} invalid")
     return 3 if invalid else 0
@@ -177,6 +179,9 @@ def _sigterm_interrupts() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():  # others cannot set handlers
+        yield
+        return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield

@@ -76,34 +76,50 @@ class Feed:
             group.append(other)
         return self._task_of(group)
 
-    def _wait(self, take: Callable[[], Task | None]) -> Task:
+    def _wait(self, side: Side) -> Task:
         with self._changed:
             while not self._closed:
-                if (task := take()) is not None:
+                if (task := side.take()) is not None:
                     return task
+                if side.finished:
+                    break
                 self._changed.wait()
         raise StopIteration
 
-    def _now(self, take: Callable[[], Task | None]) -> Task | None:
+    def _now(self, side: Side) -> Task | None:
         with self._changed:
-            return None if self._closed else take()
+            return None if self._closed else side.take()
+
+    def _finish(self, side: Side) -> None:
+        with self._changed:
+            side.finished = True
+            self._changed.notify_all()
 
 
 class Side:
-    """One side of a feed; its iterator blocks until there is a task. See `workers.pool.Waiting`."""
+    """One side of a feed; its iterator blocks until there is a task. See `workers.pool.Waiting`.
+
+    Attributes:
+        take: gives the next task, if there is one.
+        finished: no more tasks will come to this side.
+    """
 
     def __init__(self, feed: Feed, take: Callable[[], Task | None]) -> None:
-        self._feed, self._take = feed, take
+        self._feed, self.take, self.finished = feed, take, False
 
     def __iter__(self) -> Iterator[Task]:
         return self
 
     def __next__(self) -> Task:
-        return self._feed._wait(self._take)
+        return self._feed._wait(self)
 
     def now(self) -> Task | None:
         """A task, if one waits."""
-        return self._feed._now(self._take)
+        return self._feed._now(self)
+
+    def finish(self) -> None:
+        """There will be no more tasks on this side: its workers may go."""
+        self._feed._finish(self)
 
     def end(self) -> None:
         """See `Feed.close`."""

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..workers.ledger_file import Ledger, only_run, unwritable
 from .layout import WHOLE, Layout, runs_in
 from .plan import Variation
-from .records import MISSING, count, known_lines, line_key
+from .records import MISSING, count, known_lines, line_key, other_lines
 from .run import Summary
 
 
@@ -39,7 +39,9 @@ def merge(plan: Sequence[Variation], out: Path) -> Summary:
             raise unwritable(out, error) from error
         known = known_lines(out)
         lines = [{**line, **made.described()} for made in plan if (line := known.get(line_key(made)))]
-        Ledger(Layout(out).ledger).rewrite(lines)
+        mine = {line_key(made) for made in plan}
+        others = other_lines([Layout(out, run).ledger for run in runs], mine, out)
+        Ledger(Layout(out).ledger).rewrite([*lines, *others])
         for run in runs:
             if run != WHOLE:
                 Layout(out, run).ledger.unlink(missing_ok=True)

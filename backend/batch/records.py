@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,16 @@ def still_holds(line: Line | None, digest: str, out: Path, retry_failed: bool) -
     if line["outcome"] == DONE:
         return are_there(out, line.get("files") or {})
     return not retry_failed
+
+
+def other_lines(ledgers: Iterable[Path], keys: Container[str], out: Path) -> list[Line]:
+    """Lines of previews of other job files in the same folder, as long as their files are there."""
+    found: dict[str, Line] = {}
+    for ledger in ledgers:
+        for line in read_lines(ledger):
+            if isinstance(line, dict) and line.get("outcome") == DONE and line.get("key") not in keys:
+                found[line["key"]] = line
+    return [line for line in found.values() if are_there(out, line.get("files") or {})]
 
 
 def count(lines: Iterable[Line]) -> dict[str, int]:

@@ -23,9 +23,20 @@ from .feed import PREVIEWS, STILLS, Feed, Task, still_task
 from .layout import Layout
 from .places import Places
 from .plan import Prepared, Variation, prepare
-from .records import DONE, FAILED, INVALID, count, known_lines, line_key, read_record, read_records, still_holds
+from .records import (
+    DONE,
+    FAILED,
+    INVALID,
+    count,
+    known_lines,
+    line_key,
+    other_lines,
+    read_record,
+    read_records,
+    still_holds,
+)
 
-SOME, NONE = 3, 9  # exit codes
+SOME, NONE = 3, 12  # exit codes
 GROUPS = 2  # forward passes in one task: while one is at work, the other's files are written
 Listener = Callable[[dict[str, Any]], None]
 
@@ -46,7 +57,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0: all is done; 3: some; 9: none."""
+        """0: all is done; 3: some; 12: none."""
         done = self.outcomes.get(DONE, 0)
         return 0 if done == sum(self.outcomes.values()) else SOME if done else NONE
 
@@ -162,10 +173,11 @@ class _Run:
     def work(self, places_for: Callable[[bool], Places]) -> Summary:
         """Make what is to be made, and finish."""
         todo = self._todo.prepared
+        stills = self._missing_stills(todo)
         found = count(self._lines.values())
         self._listen({
             "event": "begin", "previews": len(self._todo.variations), "todo": len(todo), **found,
-            "stills": len(self._todo.stills),
+            "stills": len(stills),
         })  # fmt: skip
         for line in self._lines.values():
             if line["outcome"] == INVALID:
@@ -173,32 +185,39 @@ class _Run:
                 self._listen({"event": "refused", **told})
         if todo:
             try:
-                self._make(todo, places_for)
+                self._make(todo, stills, places_for)
             except KeyboardInterrupt:
                 message = f"interrupted after {self._made} preview(s); the same command goes on from there"
                 raise Cancelled(message) from None
-        self._ledger.rewrite(self._lines[line_key(variation)] for variation in self._todo.variations)
+        mine = [self._lines[line_key(variation)] for variation in self._todo.variations]
+        self._ledger.rewrite([*mine, *other_lines([self._layout.ledger], self._lines, self._layout.out)])
         summary = Summary(count(self._lines.values()), self._made, time.monotonic() - self._began)
         self._listen({"event": "end", **summary.to_json()})
         return summary
 
-    def _make(self, todo: Sequence[Prepared], places_for: Callable[[bool], Places]) -> None:
-        stills = self._missing_stills(todo)
+    def _make(self, todo: Sequence[Prepared], stills: Sequence[Task], places_for: Callable[[bool], Places]) -> None:
         self._places = places_for(bool(stills))
         self._feed = Feed(stills, self._task_of, lambda: self._places.together * GROUPS)
         self._feed.add(prepared for prepared in todo if not self._waits(prepared))
+        self._end_blender()
         with closing(self._places.results(self._feed, self._listen)) as outcomes:
             for outcome in outcomes:
                 if outcome.stop is not None:
                     self._worker_stopped(outcome)
                 elif outcome.key.startswith(STILLS):
                     self._still(outcome)
+                    self._end_blender()
                 else:
                     self._previews(outcome)
                 if self._made == len(todo):
                     self._feed.close()
         if self._made < len(todo):
             raise RequirementError("the workers ended before the batch was done; the same command goes on from there")
+
+    def _end_blender(self) -> None:
+        """Once all stills are there, Blender's memory is better used by others."""
+        if not self._of_still:
+            self._feed.stills.finish()
 
     def _missing_stills(self, todo: Sequence[Prepared]) -> list[Task]:
         """Tasks for Blender; what waits for each is remembered."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Cancelled, InputError, OutputError, PuppetMasterError, RequirementError
+from ..errors import Cancelled, InputError, PuppetMasterError, RequirementError
 from ..protocol import PreviewRequest, PreviewResult
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def generate_together(pipeline: Pipeline, requests: Sequence[PreviewRequest]) ->
     many at a time where they do not fit into memory; another one is given one after another.
 
     Raises:
-        RequirementError, Cancelled: nothing more can be made here.
+        Cancelled: the pipeline was asked to stop.
+        RuntimeError: a fault of the program or of the graphics card.
     """
     batched = getattr(pipeline, "generate_batch", None)
     if batched is None or len(requests) == 1:
@@ -34,7 +35,7 @@ def generate_together(pipeline: Pipeline, requests: Sequence[PreviewRequest]) ->
         return
     try:
         made: list[Made] = batched(requests)
-    except InputError:  # one of them cannot be made: the others can
+    except (InputError, RequirementError):  # one of them cannot be made, or does not fit: the others can
         for request in requests:
             yield _one(pipeline, request)
         return
@@ -52,7 +53,7 @@ def generate_together(pipeline: Pipeline, requests: Sequence[PreviewRequest]) ->
 def _one(pipeline: Pipeline, request: PreviewRequest) -> Made | PuppetMasterError:
     try:
         return pipeline.generate(request)
-    except (OutputError, RequirementError, Cancelled):
+    except Cancelled:
         raise
     except PuppetMasterError as error:
         return error

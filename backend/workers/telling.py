@@ -35,9 +35,17 @@ class Words:
     trouble: Callable[[Event], str | None]
 
 
-def print_json(event: Event) -> None:
-    """An event for programs, as one line on stdout."""
-    print(json.dumps(event), flush=True)
+def json_lines() -> Callable[[Event], None]:
+    """A listener that prints each event for programs, as one line on what is stdout now.
+
+    Later on it may be another: what Ray prints must not get between the events.
+    """
+    stream = sys.stdout
+
+    def listen(event: Event) -> None:
+        print(json.dumps(event), file=stream, flush=True)
+
+    return listen
 
 
 @contextmanager

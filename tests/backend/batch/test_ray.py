@@ -14,6 +14,7 @@ from puppet_master.backend.batch.layout import Layout
 from puppet_master.backend.batch.naming import TEMPLATE
 from puppet_master.backend.batch.plan import lay_out
 from puppet_master.backend.batch.run import run
+from puppet_master.backend.cli import main
 from puppet_master.backend.errors import InputError, RequirementError
 from puppet_master.backend.workers.ledger_file import read_lines
 from ray_cluster import start_cluster
@@ -69,6 +70,18 @@ def test_a_node_killed_in_mid_run_loses_nothing_and_nothing_is_made_twice(cluste
     assert 40 <= made <= 41  # the one that the lost node was making
     assert [(event["before"], event["nodes"]) for event in events if event["event"] == "nodes"] == [(2, 1)]
     assert capfd.readouterr().out == ""
+
+
+def test_the_command_s_events_alone_are_on_stdout(cluster, tmp_path, monkeypatch, capfd):
+    jobs = tmp_path / "jobs.json"
+    jobs.write_text(json.dumps([{"scene": str(write_scene(tmp_path / "a.blend")), "seed": "0:2"}]))
+    wanted = toy_wanted(tmp_path / "toys.log", workers=0)
+    monkeypatch.setattr("puppet_master.backend.batch.command.Wanted", lambda *_, **__: wanted)
+    with pytest.raises(SystemExit) as end:
+        main(["batch", str(jobs), "--out", str(tmp_path / "out"), "--ray", cluster.address, "--json"])
+    assert end.value.code == 0
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [event["event"] for event in events] == ["begin", "still", "preview", "preview", "end"]
 
 
 def test_a_device_that_ray_cannot_give_is_refused(tmp_path):

@@ -115,6 +115,13 @@ def test_bad_jobs_spoil_no_other(write_jobs, scenes, tmp_path):
     assert "SIGSEGV" in lines["broken"]["message"]
 
 
+def test_two_job_files_may_share_a_folder(write_jobs, scenes, tmp_path):
+    out = tmp_path / "out"
+    for jobs, made in (([scenes[0]], 2), ([scenes[1]], 2), ([scenes[0]], 0), (scenes[:2], 0)):
+        assert run_toys(write_jobs(*jobs), out).made == made
+    assert len(ledger(out)) == 4
+
+
 def test_two_previews_of_one_name_are_told_apart_from_the_first(write_jobs, scenes, tmp_path):
     summary = run_toys(write_jobs(scenes[0], {**scenes[0], "seed": 0, "name": "SHOT0_seed0"}), tmp_path / "out")
     assert (summary.outcomes["done"], summary.outcomes["invalid"]) == (2, 1)
@@ -155,7 +162,7 @@ def test_what_only_a_fresh_process_can_do_is_done_by_one(write_jobs, tmp_path, d
 
 
 def test_nothing_done_at_all_has_a_code_of_its_own(write_jobs, tmp_path):
-    assert run_toys(write_jobs({"still": "nowhere.png"}), tmp_path / "out").exit_code == 9
+    assert run_toys(write_jobs({"still": "nowhere.png"}), tmp_path / "out").exit_code == 12
 
 
 def test_a_graphics_card_that_is_gone_leaves_its_work_to_the_others(write_jobs, scenes, tmp_path, monkeypatch):
