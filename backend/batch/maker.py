@@ -139,7 +139,7 @@ def _keep(layout: Layout, member: Mapping[str, Any], made: Made | PuppetMasterEr
         {
             "outcome": "done", "kind": None, "message": "", "files": files, "seconds": result.timings,
             "frames": result.frames, "size": result.size, "device": result.device, "notes": result.notes,
-            "guidance": result.guidance, "steps": result.steps, "drag_count": len(result.drags),
+            "used": {"guidance": result.guidance, "steps": result.steps}, "drag_count": len(result.drags),
         },
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -44,12 +44,13 @@ def write_page(out: Path, plan: Sequence[Variation]) -> Path:
 def render_page(out: Path, plan: Sequence[Variation], embedded: int = EMBEDDED_BYTES) -> Html:
     """The page as HTML; films beyond `embedded` bytes are linked to."""
     known = known_lines(out)
-    lines = [known.get(line_key(made)) or _missing(made) for made in plan]
+    lines = [{**(known.get(line_key(made)) or _missing(made)), **made.described()} for made in plan]
+    differ = _differing(lines)
     layout, figures = Layout(out), []
     for line in lines:
         film, spent = _film(layout, line, embedded)
         embedded -= spent
-        figures.append(_figure(line, film))
+        figures.append(_figure(line, film, differ))
     title = out.resolve().name
     header = [element("h1", title), _lead(lines)]
     main = [
@@ -59,7 +60,7 @@ def render_page(out: Path, plan: Sequence[Variation], embedded: int = EMBEDDED_B
     footer = "Made by puppet-master batch from the ledgers and sidecars beside it."
     here = Path(__file__)
     more = (here.with_name("page.css"), here.with_name("page.js"))
-    return whole_page(f"{title}: batch of previews", header, [_filters(lines)], main, footer, more)
+    return whole_page(f"{title}: batch of previews", header, [_filters(differ)], main, footer, more)
 
 
 def _missing(variation: Variation) -> Line:
@@ -75,14 +76,18 @@ def _lead(lines: Sequence[Line]) -> Html:
     return element("p", parts, "; ", ", ".join(ends), ".", class_="lead")
 
 
-def _filters(lines: Sequence[Line]) -> Html:
+def _differing(lines: Sequence[Line]) -> dict[str, list[str]]:
+    """In what the previews differ, and all values of it."""
+    values = {name: {_shown(line.get(name)) for line in lines} - {""} for name in FILTERS}
+    return {name: sorted(found, key=_as_number) for name, found in values.items() if len(found) > 1}
+
+
+def _filters(differ: Mapping[str, Sequence[str]]) -> Html:
     """One choice for each thing in which previews differ."""
     fields = []
-    for name in FILTERS:
-        values = sorted({_shown(line.get(name)) for line in lines} - {""}, key=_as_number)
-        if len(values) > 1:
-            options = [element("option", "all", value=""), *(element("option", value, value=value) for value in values)]
-            fields.append(element("label", name, element("select", options, name=name)))
+    for name, values in differ.items():
+        options = [element("option", "all", value=""), *(element("option", value, value=value) for value in values)]
+        fields.append(element("label", name, element("select", options, name=name)))
     find = element("input", type="search", name="find", placeholder="name or error", aria_label="Find")
     return element("form", fields, find, element("span", id="shown", class_="soft"), id="filters")
 
@@ -95,10 +100,11 @@ def _as_number(value: str) -> tuple[bool, float, str]:
         return True, 0.0, value
 
 
-def _figure(line: Line, film: Html) -> Html:
+def _figure(line: Line, film: Html, differ: Container[str]) -> Html:
     name = line["name"] or line["where"]
     values = {f"data_{field}": _shown(line.get(field)) for field in FILTERS}
-    about = [text for text in (_choice(line, field) for field in FILTERS[1:-1]) if text]
+    shown = [(field, values[f"data_{field}"]) for field in FILTERS[1:-1] if field in differ]
+    about = [f"{field} {value}" for field, value in shown if value]
     links = [element("a", Path(file).suffix[1:], href=quote(file)) for file in line.get("files") or ()]
     if line["outcome"] == DONE:
         links.append(element("a", "json", href=quote(f"{name}{SIDECAR}")))
@@ -113,11 +119,6 @@ def _spaced(links: Iterable[Html]) -> list[Html | str]:
     for link in links:
         parts += [" ", link] if parts else [link]
     return parts
-
-
-def _choice(line: Line, field: str) -> str:
-    value = _shown(line.get(field))
-    return f"{field} {value}" if value and not (field == "drags" and value == "scene") else ""
 
 
 def _shown(value: Any) -> str:

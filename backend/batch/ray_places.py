@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ..errors import InputError, RequirementError
+from ..errors import InputError, RequirementError, from_wire
 from ..workers.cluster import Cluster, made_here, probe
 from ..workers.ledger_file import replace_file
 from ..workers.slot import Event, Outcome, Program, Slot
@@ -28,7 +28,9 @@ from .places import TOGETHER, Wanted
 
 TRIES = 10  # of a task whose node is lost
 POLL = 0.5  # seconds
+START = "start"  # what an actor is at before it has a task
 GROWTH = 5.0  # seconds between two looks at the cluster's nodes
+ALARM = 30.0  # seconds after the loss of an actor in which nodes are looked at more often
 
 
 @dataclass
@@ -38,10 +40,12 @@ class _Actor:
     Attributes:
         handle: Ray's.
         at_hand: tasks it was given, by side: one of each at a time.
+        started: whether Ray has found it a node. Until then it gets no task: there may never be one.
     """
 
     handle: Any
     at_hand: dict[str, Task] = field(default_factory=dict)
+    started: bool = False
 
 
 class RayPlaces:
@@ -70,7 +74,7 @@ class RayPlaces:
         self._running: dict[Any, tuple[_Actor, str]] = {}
         self._tries: dict[str, int] = {}
         self._nodes = 0
-        self._looked = 0.0
+        self._looked = self._alarmed_until = 0.0
         self._unable = 0
 
     def count(self, side: str) -> int:
@@ -99,7 +103,8 @@ class RayPlaces:
 
     def _grow(self, on_event: Callable[[Event], None]) -> None:
         """As many actors as the cluster has places; told when nodes come or go."""
-        if time.monotonic() - self._looked < GROWTH and self._actors:
+        pause = POLL if time.monotonic() < self._alarmed_until else GROWTH
+        if time.monotonic() - self._looked < pause and self._actors:
             return
         self._looked = time.monotonic()
         nodes = self._cluster.able_nodes()
@@ -107,11 +112,19 @@ class RayPlaces:
             on_event({"event": "nodes", "nodes": len(nodes), "before": self._nodes})
         self._nodes = len(nodes)
         places = sum(self._cluster.places(node) for node in nodes) - self._unable
-        for _ in range(len(self._actors), min(places, self._wanted.workers or places)):
-            remote = self._ray.remote(actor_class()).options(
-                max_restarts=0, max_concurrency=2, scheduling_strategy="SPREAD", **self._cluster.resources
-            )
-            self._actors.append(_Actor(remote.remote(self._where(), self._how())))
+        places = min(places, self._wanted.workers or places)
+        for actor in [actor for actor in self._actors if not actor.started][: max(0, len(self._actors) - places)]:
+            self._dismiss(actor)  # it was meant for a node that is gone
+        for _ in range(len(self._actors), places):
+            self._add_actor()
+
+    def _add_actor(self) -> None:
+        remote = self._ray.remote(actor_class()).options(
+            max_restarts=0, max_concurrency=2, scheduling_strategy="SPREAD", **self._cluster.resources
+        )
+        actor = _Actor(remote.remote(self._where(), self._how()))
+        self._actors.append(actor)
+        self._running[actor.handle.fault.remote()] = (actor, START)
 
     def _how(self) -> dict[str, Any]:
         """How workers are started, as plain values: a node may not know our classes yet. See `places.Wanted`."""
@@ -128,7 +141,7 @@ class RayPlaces:
         sides: dict[str, Side] = {STILLS: feed.stills, PREVIEWS: feed.previews}
         for name, side in sides.items():
             for actor in self._actors:
-                if name in actor.at_hand:
+                if name in actor.at_hand or not actor.started:
                     continue
                 if (task := side.now()) is None:
                     break
@@ -136,7 +149,12 @@ class RayPlaces:
                 self._running[actor.handle.work.remote(name, task)] = (actor, name)
 
     def _outcome(self, reference: Any, feed: Feed) -> Iterator[Outcome]:
+        if reference not in self._running:  # of an actor that was dismissed meanwhile
+            return
         actor, side = self._running.pop(reference)
+        if side == START:
+            self._started(actor, reference)
+            return
         task = actor.at_hand.pop(side)
         try:
             found: Outcome | tuple[str, str] = self._ray.get(reference)
@@ -149,10 +167,28 @@ class RayPlaces:
             self._unable += 1  # another actor at its place would fare no better
         yield outcome
 
+    def _started(self, actor: _Actor, reference: Any) -> None:
+        """Ray has found an actor its node.
+
+        Raises:
+            PuppetMasterError: what keeps that node from working, if no other can.
+        """
+        try:
+            fault = self._ray.get(reference)
+        except self._ray.exceptions.RayError:  # lost again
+            self._dismiss(actor)
+            return
+        actor.started = fault is None
+        if fault:
+            self._dismiss(actor)
+            self._unable += 1
+            if not self._actors:
+                raise from_wire(*fault)
+
     def _lost(self, actor: _Actor, side: str, task: Task, feed: Feed, error: Exception) -> Iterator[Outcome]:
         """A node is gone, or Ray ended the actor: another one does its task."""
         self._dismiss(actor)
-        self._looked = 0.0
+        self._alarmed_until = time.monotonic() + ALARM
         key = task["key"]
         self._tries[key] = self._tries.get(key, 0) + 1
         if self._tries[key] < TRIES:
@@ -161,8 +197,12 @@ class RayPlaces:
             yield Outcome(key, "crashed", f"Ray gave it up: {str(error).strip().partition(chr(10))[0]}"[:500])
 
     def _dismiss(self, actor: _Actor) -> None:
+        """Give it no more tasks; with its last task it ends."""
         if actor in self._actors:
             self._actors.remove(actor)
+        if not actor.started:
+            self._ray.kill(actor.handle)
+            self._running = {reference: known for reference, known in self._running.items() if known[0] is not actor}
 
 
 # On the nodes from here on.
@@ -178,8 +218,11 @@ def actor_class() -> type:
         def __init__(self, where: dict[str, Any], how: dict[str, Any]) -> None:
             self._fault = start(where, how)
 
+        def fault(self) -> Any:
+            return self._fault
+
         def work(self, side: str, task: Task) -> Any:
-            return self._fault or call(side, task)
+            return call(side, task)
 
     return BatchActor
 

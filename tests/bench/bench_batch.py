@@ -20,8 +20,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from batch_scenes import build_scenes
-
 PROGRAM = [sys.executable, "-m", "puppet_master.backend"]
 
 
@@ -44,7 +42,9 @@ def loop(scenes: list[Path], out: Path, numbers: range) -> float:
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Both, in one run."""
-    scenes = build_scenes(folder / "scenes", options.scenes)
+    builder = [sys.executable, str(Path(__file__).with_name("batch_scenes.py")), "--out", str(folder / "scenes")]
+    subprocess.run([*builder, "--count", str(options.scenes)], stdout=subprocess.DEVNULL, check=True)
+    scenes = sorted((folder / "scenes").glob("*.blend"))
     jobs = folder / "jobs.json"
     # What `preview` writes, so that both write the same.
     outputs = ["mp4", "png", "sheet"]
