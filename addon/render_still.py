@@ -87,7 +87,7 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
         handles.register()
     try:
         if scene_file is not None:
-            _open(scene_file)
+            open_scene(scene_file)
         scene = bpy.context.scene
         anchors.refresh(scene)
         drags = handles.drags_of(scene)  # before the still: a wrong drag must not cost a render
@@ -108,7 +108,8 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
     }
 
 
-def _open(scene_file: Path) -> None:
+def open_scene(scene_file: Path) -> None:
+    """Open a .blend, without running scripts stored in it. Raises `InputError` that names it."""
     import bpy
 
     if not scene_file.is_file():

@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
+from .batch.command import batch
 from .errors import Cancelled, PuppetMasterError, RequirementError
 from .model_commands import app as model_app
 from .option_values import (
@@ -55,6 +56,7 @@ EXIT_CODES = {
     9: "a hub cannot be reached, or does not deliver",
     10: "a hub wants a login, or its terms accepted there",
     11: "the licence of weights was not accepted",
+    12: "nothing of a batch could be made",
     130: "cancelled",
 }
 # Blank lines keep the lines apart: typer joins what stands in one paragraph.
@@ -225,6 +227,9 @@ def preview(
     for name in ("preview.mp4", "contact_sheet.png", "preview.json"):
         print(out / name)
     print(f"{out / 'frames'} ({made['frames']} PNG files)")
+
+
+app.command()(batch)
 
 
 @app.command()

@@ -51,7 +51,7 @@ def export_preview(source: Path, out: Path, fps: float = media.FRAMES_PER_SECOND
             frames = _read(paths)
             first, count = frames[0], len(frames) * (loops if kind == VIDEO else 1)
             data = _encoded(frames, kind, fps, loops)
-            _write(out, data)
+            write_whole(out, data)
             size = len(data)
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another place") from error
@@ -86,7 +86,8 @@ def _encoded(frames: NDArray[np.uint8], kind: str, fps: float, loops: int) -> by
     return media.encode_mp4(np.concatenate([frames] * loops), fps)
 
 
-def _write(out: Path, data: bytes) -> None:
+def write_whole(out: Path, data: bytes) -> None:
+    """Write a file whole or not at all, and the folders above it. Raises OSError."""
     out.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
     try:

@@ -84,7 +84,7 @@ class PreviewFolder:
             (fresh / "still.png").write_bytes(still_png)
             _write_json(fresh / "drags.json", drags_to_json(result.drags))
             (fresh / "preview.mp4").write_bytes(media.encode_mp4(frames))
-            sheet = contact_sheet(frames, result.drags, _caption(result))
+            sheet = contact_sheet(frames, result.drags, caption(result))
             (fresh / "contact_sheet.png").write_bytes(media.encode_png(sheet))
             _write_json(fresh / "preview.json", result.to_json())
             return self._put_in_place(fresh, [*names, *FILES])
@@ -118,7 +118,8 @@ class PreviewFolder:
             return set()
 
 
-def _caption(result: PreviewResult) -> str:
+def caption(result: PreviewResult) -> str:
+    """What a contact sheet says above the frames."""
     first, last = result.guidance
     guidance = f"{first:g}" if first == last else f"{first:g} to {last:g}"
     return (

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.shards import CLIPS, REJECTED
-from .ledger import LEDGER, Line, is_asset_line, replace_file
+from ..backend.workers.ledger_file import replace_file
+from .ledger import LEDGER, Line, is_asset_line
 from .licences import NAMES, card_licence, short_name
 from .plan import FILTER
 from .reasons import REASONS

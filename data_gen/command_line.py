@@ -8,28 +8,25 @@ other plain lines. stdlib only; rich is used where it is there.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
-from typing import Any, TextIO
+from typing import Any
 
 from ..backend.errors import InputError, PuppetMasterError
 from ..backend.requirements import check_drawing
+from ..backend.workers.pool import LocalPool, Pool
+from ..backend.workers.slot import Limits, Program
+from ..backend.workers.telling import Words, json_lines, progress
 from .filter.decide import Decider
 from .filter.order import LookOrder
 from .ledger import INCOMPLETE
 from .options import FilterOrder, RenderOrder, add_arguments, order_of
-from .plan import FILTER, RENDER
-from .pool import LocalPool, Pool
+from .plan import FILTER, MAKER, RENDER
 from .run import Summary, run
-from .slot import Limits, Program
 
-LINE_EVERY = 10.0  # seconds between two lines of progress where no terminal is
 EXIT_CODES = {
     0: "all done; animations that were turned away are part of that",
     3: "done, but some assets were damaged or failed; the ledger says which and why",
@@ -54,7 +51,7 @@ def carry_out(order: FilterOrder, stage: str = RENDER) -> Summary:
     order = replace(order, workers=order.workers or os.cpu_count() or 1)
     Decider.of(order.to_json())  # a filter that cannot be read is found out before anything starts
     with ExitStack() as stack:
-        listen = partial(_print_json, stream=sys.stdout) if order.as_json else stack.enter_context(progress())
+        listen = json_lines() if order.as_json else stack.enter_context(progress(WORDS))
         return run(order, stage, choose_pool(order), listen)
 
 
@@ -71,7 +68,7 @@ def choose_pool(order: FilterOrder) -> Pool:
         return RayPool(order, limits)
     if order.device == "cpu" and isinstance(order, RenderOrder) and order.resolved().engine != "cycles":
         check_drawing()
-    return LocalPool(Program.find(order.blender), limits, order.workers or os.cpu_count() or 1, order.device)
+    return LocalPool(Program.find(MAKER, order.blender), limits, order.workers or os.cpu_count() or 1, order.device)
 
 
 def report(summary: Summary) -> None:
@@ -104,91 +101,18 @@ def fail(error: PuppetMasterError, as_json: bool) -> int:
     """Say in one line why it ended; returns the exit code."""
     message = " ".join(str(error).split())
     if as_json:
-        _print_json({"event": "error", "kind": error.kind, "message": message}, sys.stdout)
+        json_lines()({"event": "error", "kind": error.kind, "message": message})
     print(f"error: {message}", file=sys.stderr)
     return error.exit_code
 
 
-def _print_json(event: Event, stream: TextIO) -> None:
-    print(json.dumps(event), file=stream, flush=True)
+def _trouble(event: Event) -> str | None:
+    """What a person must know at once."""
+    if event["event"] == "nodes":
+        return f"{event['nodes']} node(s) at work, {event['before']} before"
+    if event["event"] == "asset" and event["outcome"] in INCOMPLETE:
+        return f"{event['asset']}: {event['outcome']}, {event['reason']}: {event['detail']}"
+    return None
 
 
-@contextmanager
-def progress() -> Any:
-    """A listener that shows how far a run is: a bar on a terminal, else a line now and then."""
-    if sys.stderr.isatty():
-        try:
-            import rich  # noqa: F401
-        except ImportError:  # in Blender's own Python
-            yield _PlainLines()
-            return
-        with _bar() as listen:
-            yield listen
-    else:
-        yield _PlainLines()
-
-
-class _PlainLines:
-    """Progress for log files."""
-
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def __call__(self, event: Event) -> None:
-        if event["event"] == "begin":
-            self._say(f"{event['assets']} asset(s), {event['done']} of them done already")
-        elif event["event"] == "asset":
-            if event["outcome"] in INCOMPLETE:
-                self._say(_trouble(event))
-            if time.monotonic() - self._said > LINE_EVERY or event["done"] == event["total"]:
-                self._say(f"{event['done']} of {event['total']} assets, about {_duration(event['eta_s'])} left")
-        elif event["event"] == "nodes":
-            self._say(_nodes(event))
-
-    def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-        self._said = time.monotonic()
-
-
-@contextmanager
-def _bar() -> Any:
-    """Progress on a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}", style="dim"),
-    )  # fmt: skip
-    console = Console(stderr=True, highlight=False)
-    with Progress(*columns, console=console, refresh_per_second=4) as bars:
-        task = bars.add_task("reading files", total=None, left="")
-
-        def listen(event: Event) -> None:
-            if event["event"] == "files":
-                bars.update(task, completed=event["files"])
-            elif event["event"] == "begin":
-                bars.update(task, description="assets", total=event["assets"], completed=event["done"])
-            elif event["event"] == "asset":
-                left = f"about {_duration(event['eta_s'])} left"
-                bars.update(task, completed=event["done"], left=left)
-                if event["outcome"] in INCOMPLETE:
-                    console.print(_trouble(event), markup=False)
-            elif event["event"] == "nodes":
-                console.print(_nodes(event))
-
-        yield listen
-
-
-def _trouble(event: Event) -> str:
-    return f"{event['asset']}: {event['outcome']}, {event['reason']}: {event['detail']}"
-
-
-def _nodes(event: Event) -> str:
-    return f"{event['nodes']} node(s) at work, {event['before']} before"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+WORDS = Words("asset", "assets", _trouble)

@@ -18,7 +18,7 @@ from .filter.motion import Motion, sample_motion
 from .ledger import Line, animation_line, asset_line, turned_away
 from .licences import NAMES, is_allowed, short_name
 from .open_scene import open_scene
-from .packing import PartWriter
+from .packing import PartWriter, commit
 from .playback import Playback, Source
 from .procedural import RigSource
 from .reasons import NotLicensed, Rejection
@@ -32,6 +32,11 @@ CLIP_FRAMES = 14  # where the order does not render, so does not say
 RIG_ATTEMPTS = 12  # rigs built for one seed before it is given up
 
 bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def work(task: dict[str, Any], emit: Emit) -> None:
+    """Make one unit and have it count; see `make_unit`. The worker's way in."""
+    commit(Path(task["out"]), task["key"], make_unit(task, emit), {"blender": bpy.app.version_string})
 
 
 def make_unit(task: dict[str, Any], emit: Emit) -> list[Line]:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from ..backend.errors import InputError
 from ..backend.shards import CLIPS, PARTIAL, REJECTED, index_tar, read_tar, shard_name, write_tar
-from .ledger import Line, is_asset_line, plain, replace_file, unwritable
+from ..backend.workers.ledger_file import plain, replace_file, unwritable
+from .ledger import Line, is_asset_line
 
 WORK = ".work"
 STREAMS = (CLIPS, REJECTED)

@@ -21,6 +21,7 @@ from .ledger import Line, asset_line
 from .licences import is_allowed
 from .options import FilterOrder
 
+MAKER = "puppet_master.data_gen.maker"  # what makes the units, inside a worker
 FILE, PROCEDURAL, SCENE = "file", "procedural", "scene"
 RENDER, FILTER = "render", "filter"
 SUFFIXES = frozenset({".abc", ".blend", ".fbx", ".glb", ".gltf", ".usd", ".usda", ".usdc", ".usdz", ".vrm"})

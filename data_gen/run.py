@@ -12,15 +12,18 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..backend.errors import Cancelled, InputError, OutputError, from_wire
+from ..backend.errors import Cancelled, InputError, from_wire
 from ..backend.shards import REJECTED
+from ..backend.workers.ledger_file import Ledger, only_run, replace_file
+from ..backend.workers.pool import Pool
+from ..backend.workers.slot import Outcome
 from .card import write_card
-from .ledger import INCOMPLETE, LEDGER, Ledger, Line, by_asset, is_asset_line, read_ledger, replace_file, unwritable
+from .ledger import INCOMPLETE, LEDGER, Line, by_asset, is_asset_line, read_ledger
 from .options import FilterOrder, RenderOrder
 from .packing import (
     WORK,
@@ -33,8 +36,6 @@ from .packing import (
     take_up,
 )
 from .plan import Unit, make_plan
-from .pool import Pool
-from .slot import Outcome
 
 SETTINGS = "dataset.json"
 FORMAT = 1  # of the dataset folder
@@ -114,7 +115,7 @@ def run(order: FilterOrder, stage: str, pool: Pool, listen: Listener, plan: list
         plan = make_plan(order, lambda count: count % FILES_TOLD or listen({"event": "files", "files": count}))
     begun = (order.out / WORK).exists()
     make_work_folder(order.out)
-    with _only_run(order.out):
+    with only_run(order.out / WORK / "lock", order.out):
         try:
             prepared = _Run(order, stage, plan, listen)
         except InputError:
@@ -300,37 +301,3 @@ class _Settings:
 
 def _words(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name.capitalize()} {version}" for name, version in versions.items()) or "no Blender"
-
-
-@contextmanager
-def _only_run(out: Path) -> Iterator[None]:
-    """Keep a second run out of the folder; a killed run's hold ends with it."""
-    try:
-        stream = (out / WORK / "lock").open("a+b")
-    except OSError as error:
-        raise unwritable(out, error) from error
-    with stream:
-        if not _hold(stream.fileno()):
-            raise OutputError(f"another run is at work in {out}; wait for it, or choose another --out")
-        yield
-
-
-def _hold(descriptor: int) -> bool:
-    """Take the lock of an open file; False where another process has it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a network disk without locks: nothing to go by
-        return True
-    return True

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from puppet_master.backend.errors import PuppetMasterError
+from puppet_master.backend.workers.pool import LocalPool
+from puppet_master.backend.workers.slot import WORKER, Limits, Program
 from puppet_master.data_gen.options import RenderOrder
-from puppet_master.data_gen.pool import LocalPool
 from puppet_master.data_gen.run import Summary, run
-from puppet_master.data_gen.slot import WORKER, Limits, Program
 
 HERE = Path(__file__).resolve().parent
 

@@ -22,10 +22,14 @@ from typing import Any
 
 import numpy as np
 from puppet_master.data_gen.ledger import animation_line, asset_line, turned_away
-from puppet_master.data_gen.packing import PartWriter
+from puppet_master.data_gen.packing import PartWriter, commit
 from puppet_master.data_gen.reasons import Damaged
 
 DEFAULTS = {"animations": 2, "views": 2, "bytes": 3000, "seconds": 0.02, "does": ""}
+
+
+def work(task: dict[str, Any], emit) -> None:
+    commit(Path(task["out"]), task["key"], make_unit(task, emit), {})
 
 
 def make_unit(task: dict[str, Any], emit) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ...backend.clips import FRAMES, META, decode_strip
 from ...backend.shards import REJECTED, read_tar
+from ...backend.workers.ledger_file import Ledger
 from ..card import write_card
-from ..ledger import LEDGER, Ledger, read_ledger
+from ..ledger import LEDGER, read_ledger
 from ..plan import FILTER
 from ..run import SETTINGS
 from .judge import KEY_VARIABLE, Judge, NoVerdict, OutOfBudget, Verdicts, contact_sheet

@@ -17,6 +17,7 @@ import numpy as np
 from ...backend.drag_drawing import dots, paths
 from ...backend.errors import InputError
 from ...backend.markup import Html, element
+from ...backend.report_page import film_style
 from .reading import Film, Strip, read_film
 
 WIDEST = 256  # frames are shown smaller than that
@@ -94,7 +95,7 @@ def player(film: Film, label: str) -> Html:
         "div",
         paths(drags, film.width, film.height) if len(drags) else None,
         class_="film" if film.frames > 1 else "film still",
-        style=f"--n:{film.frames};aspect-ratio:{film.width}/{film.height};background-image:{','.join(layers)}",
+        style=film_style(film.frames, film.width, film.height, layers),
         data_n=film.frames,
         role="img",
         tabindex="0",

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...backend.errors import OutputError
 from ...backend.markup import Html, element
+from ...backend.report_page import whole_page, write_whole_page
 from . import counts, sections
 from .reading import Dataset, read_dataset
 from .sheets import contact_sheets
@@ -36,18 +35,7 @@ def write_report(folder: Path, out: Path | None = None, film_bytes: int = FILM_B
         OutputError: the page cannot be written.
     """
     text = render_page(read_dataset(folder), film_bytes)
-    path = out or folder / NAME
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        message = f"cannot write {path}: {error.strerror or error}; choose another --out"
-        raise OutputError(message) from error
-    finally:
-        if partial.parent.is_dir():
-            partial.unlink(missing_ok=True)
-    return path
+    return write_whole_page(text, out or folder / NAME)
 
 
 def render_page(dataset: Dataset, film_bytes: int = FILM_BYTES) -> Html:
@@ -63,27 +51,10 @@ def render_page(dataset: Dataset, film_bytes: int = FILM_BYTES) -> Html:
         sections.licence_table(dataset),
     ]
     title = _title(dataset)
-    head = [
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{title}: data report"),
-        element("style", _file("page.css")),
-    ]
-    body = [
-        element("header", element("h1", title), _lead(dataset), _settings(dataset.order)),
-        _navigation([part for part in parts if part]),
-        element("main", _notes(dataset), parts),
-        element("footer", "Made by puppet-master data report from the ledger and the shards beside it."),
-        _large_view(),
-        element("script", _file("page.js")),
-    ]
-    page = element("html", element("head", head), element("body", body), lang="en")
-    return Html(f"<!doctype html>\n{page}\n")
-
-
-def _file(name: str) -> Html:
-    """A file beside this one, to be put into the page."""
-    return Html(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    header = [element("h1", title), _lead(dataset), _settings(dataset.order)]
+    footer = "Made by puppet-master data report from the ledger and the shards beside it."
+    links = _links([part for part in parts if part])
+    return whole_page(f"{title}: data report", header, [links], [_notes(dataset), parts], footer)
 
 
 def _title(dataset: Dataset) -> str:
@@ -118,16 +89,14 @@ def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _navigation(parts: list[Html]) -> Html:
+def _links(parts: list[Html]) -> Html:
     known = {
         "stages": "Stages", "reasons": "Reasons", "accepted": "Accepted", "rejected": "Rejected",
         "features": "Features", "time": "Time", "failures": "Failures", "licences": "Licences",
     }  # fmt: skip
     whole = "".join(parts)
     there = [(id_, text) for id_, text in known.items() if f'<h2 id="{id_}">' in whole]
-    links = element("ul", [element("li", element("a", text, href=f"#{id_}")) for id_, text in there])
-    button = element("button", "Pause clips", id="motion", type="button", hidden=True)
-    return element("nav", element("div", links, button), aria_label="Sections")
+    return element("ul", [element("li", element("a", text, href=f"#{id_}")) for id_, text in there])
 
 
 def _notes(dataset: Dataset) -> Html | None:
@@ -139,11 +108,3 @@ def _notes(dataset: Dataset) -> Html | None:
     if (more := len(dataset.notes) - NOTES) > 0:
         notes.append(f"{sections.number(more)} more could not be read.")
     return element("div", [element("p", note) for note in notes], class_="notice", role="note") if notes else None
-
-
-def _large_view() -> Html:
-    """Where a film is shown large."""
-    slider = element("input", type="range", min=0, max=1, value=0, aria_label="Frame")
-    close = element("form", element("button", "Close"), method="dialog")
-    row = element("div", slider, close, class_="row")
-    return element("dialog", element("div", class_="place"), element("p", class_="caption soft"), row, id="large")

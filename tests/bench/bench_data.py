@@ -32,12 +32,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # tests' own modules
 
 from glb_files import Glb, sheet  # noqa: E402
+from puppet_master.backend.workers.pool import LocalPool  # noqa: E402
+from puppet_master.backend.workers.slot import Limits, Program  # noqa: E402
 from puppet_master.data_gen.ledger import LEDGER, read_ledger  # noqa: E402
 from puppet_master.data_gen.options import RenderOrder  # noqa: E402
-from puppet_master.data_gen.plan import RENDER, make_plan  # noqa: E402
-from puppet_master.data_gen.pool import LocalPool  # noqa: E402
+from puppet_master.data_gen.plan import MAKER, RENDER, make_plan  # noqa: E402
 from puppet_master.data_gen.run import run  # noqa: E402
-from puppet_master.data_gen.slot import Limits, Program  # noqa: E402
 
 PROCEDURE = HERE / "published_procedure.py"
 PROGRAMS = ("render", "export", "track", "pack")
@@ -63,7 +63,7 @@ def ours(model: Path, options: argparse.Namespace, folder: Path) -> dict[str, An
         assets=(model,), out=folder, views=options.views, size=options.size, engine=options.engine,
         samples=options.samples, filter="none", licences=("all",), animation=options.animation,
     ).resolved()  # fmt: skip
-    pool = LocalPool(Program.find(None), Limits(600.0, 0.0, 1000), options.workers, "cpu")
+    pool = LocalPool(Program.find(MAKER), Limits(600.0, 0.0, 1000), options.workers, "cpu")
     (unit,) = make_plan(order)
     began = time.perf_counter()
     summary = run(order, RENDER, pool, lambda event: None, [_again(unit, copy) for copy in range(options.workers)])
@@ -124,7 +124,7 @@ def memory(count: int, folder: Path) -> dict[str, Any]:
                 children = psutil.Process().children(recursive=True)
                 resident.append(sum(child.memory_info().rss for child in children) / 2**20)
 
-    pool = LocalPool(Program.find(None), Limits(600.0, 0.0, 10 * count), 1, "cpu")
+    pool = LocalPool(Program.find(MAKER), Limits(600.0, 0.0, 10 * count), 1, "cpu")
     rigs = make_plan(order)
     plan = [unit for number, rig in enumerate(rigs[: count // 2]) for unit in (rig, _again(file_unit, number))]
     run(order, RENDER, pool, note, plan)

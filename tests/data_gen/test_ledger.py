@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 from puppet_master.backend.errors import OutputError
-from puppet_master.data_gen.ledger import Ledger, animation_line, asset_line, by_asset, read_ledger, turned_away
+from puppet_master.backend.workers.ledger_file import Ledger
+from puppet_master.data_gen.ledger import animation_line, asset_line, by_asset, read_ledger, turned_away
 from puppet_master.data_gen.reasons import Rejection
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -12,42 +11,24 @@ from pathlib import Path
 import pytest
 from puppet_master import __version__
 from puppet_master.backend.errors import Cancelled, RequirementError
+from puppet_master.backend.workers.slot import Limits
 from puppet_master.data_gen.ledger import LEDGER, read_ledger
 from puppet_master.data_gen.options import RenderOrder
 from puppet_master.data_gen.packing import WORK, make_work_folder
 from puppet_master.data_gen.run import run
-from puppet_master.data_gen.slot import Limits
+from ray_cluster import start_cluster
 from run_toys import run_toys, toy_program
 from toys import tars, timeless_ledger, toy_order, write_toy, write_toys
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray", reason="Ray is not installed")
+cluster_module = pytest.importorskip("puppet_master.backend.workers.cluster")
 ray_pool = pytest.importorskip("puppet_master.data_gen.ray_pool")
-
-# A killed node is noticed within seconds.
-WATCHFUL = {
-    "health_check_period_ms": 1000,
-    "health_check_timeout_ms": 1000,
-    "health_check_failure_threshold": 3,
-    "health_check_initial_delay_ms": 1000,
-}
-MEMORY = 80_000_000  # bytes of a node's object store; nothing is kept there
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """A head that does no work and two nodes with one place each, the second with a (pretended) graphics card."""
-    try:
-        ray_pool._import_ray()
-    except RequirementError as error:
-        pytest.skip(str(error))
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY, "_system_config": WATCHFUL}
-    made = Cluster(initialize_head=True, head_node_args=head)
-    made.add_node(num_cpus=1, object_store_memory=MEMORY)
-    made.last = made.add_node(num_cpus=1, num_gpus=1, object_store_memory=MEMORY)
-    made.wait_for_nodes()
+    made = start_cluster()
     yield made
     made.shutdown()
 
@@ -120,7 +101,7 @@ def test_a_cluster_without_graphics_cards_is_told_at_once(cluster, tmp_path):
 
 
 def test_no_cluster_is_named_with_what_starts_one(tmp_path, monkeypatch):
-    ray_pool._import_ray()
+    cluster_module.import_ray()
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     order = toy_order(tmp_path / "out", write_toy(tmp_path / "a.glb"), ray="nowhere")
     with pytest.raises(RequirementError, match=r"no Ray cluster answers at 'nowhere'.*ray start"):
@@ -131,11 +112,11 @@ def test_no_cluster_is_named_with_what_starts_one(tmp_path, monkeypatch):
 def where(tmp_path):
     make_work_folder(tmp_path)
     (tmp_path / WORK / "token").write_text("abc")
-    return {"version": __version__, "out": str(tmp_path), "token": "abc", "assets": [str(tmp_path)]}
+    return {"version": __version__, "out": str(tmp_path), "token": "abc", "work": WORK, "assets": [str(tmp_path)]}
 
 
 def test_a_node_that_sees_everything_may_work(where):
-    assert ray_pool._probe(where) is None
+    assert cluster_module.probe(where) is None
 
 
 @pytest.mark.parametrize(
@@ -148,12 +129,12 @@ def test_a_node_that_sees_everything_may_work(where):
     ],
 )
 def test_a_node_that_cannot_work_says_why(where, change, kind, words):
-    found, message = ray_pool._probe({**where, **change})
+    found, message = cluster_module.probe({**where, **change})
     assert found == kind and words in message and message.startswith("node ")
 
 
 def test_a_node_without_the_package_finds_it_by_its_place(tmp_path):
-    sent = pytest.importorskip("ray.cloudpickle").dumps(ray_pool._made_here(ray_pool._probe))
+    sent = pytest.importorskip("ray.cloudpickle").dumps(cluster_module.made_here(cluster_module.probe))
     # A Python in which the installed package cannot be found.
     script = (
         "import pickle, sys; import ray.cloudpickle;"

@@ -183,9 +183,9 @@ def test_other_settings_are_refused_and_named(whole, library, other, words):
 
 
 def test_a_filter_run_does_not_go_into_a_dataset_of_clips(whole, library):
-    from puppet_master.data_gen.pool import LocalPool
+    from puppet_master.backend.workers.pool import LocalPool
+    from puppet_master.backend.workers.slot import Limits
     from puppet_master.data_gen.run import run
-    from puppet_master.data_gen.slot import Limits
     from run_toys import toy_program
 
     with pytest.raises(InputError, match='stage "render", not "filter"'):

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 from puppet_master.backend.errors import InputError, RequirementError
+from puppet_master.backend.workers.pool import LocalPool, graphics_cards
+from puppet_master.backend.workers.slot import Limits, Program, Slot, resident_memory
 from puppet_master.data_gen.options import RenderOrder
 from puppet_master.data_gen.packing import make_work_folder, read_unit
 from puppet_master.data_gen.plan import make_plan
-from puppet_master.data_gen.pool import LocalPool, graphics_cards
-from puppet_master.data_gen.slot import Limits, Program, Slot, resident_memory
 from run_toys import toy_program
 from toys import write_toy
 
@@ -148,7 +148,7 @@ def test_a_killed_process_is_replaced_and_the_unit_made(slot, task):
 
 
 def test_much_chatter_does_no_harm(slot, task, monkeypatch):
-    monkeypatch.setattr("puppet_master.data_gen.slot.LOG_LIMIT", 1000)
+    monkeypatch.setattr("puppet_master.backend.workers.slot.LOG_LIMIT", 1000)
     assert slot.work(task("chatter", does="chatter", seconds=0.3)).reason is None
 
 
@@ -176,7 +176,7 @@ def test_a_maker_that_cannot_be_imported_ends_the_run(task):
 
 def test_a_blender_that_is_not_there_is_named(tmp_path):
     with pytest.raises(RequirementError, match="blender-6 does not exist"):
-        Program.find(tmp_path / "blender-6")
+        Program.find("maker", tmp_path / "blender-6")
 
 
 def test_the_process_ends_with_its_parent(tmp_path):
@@ -184,7 +184,7 @@ def test_the_process_ends_with_its_parent(tmp_path):
 import sys; sys.path.insert(0, {str(ROOT / "tests")!r})
 import json, os, pathlib
 from run_toys import toy_program
-from puppet_master.data_gen.slot import Limits, Slot
+from puppet_master.backend.workers.slot import Limits, Slot
 slot = Slot(toy_program(), Limits())
 task = {{"key": "toy", "path": {str(write_toy(tmp_path / "toy.glb", does="hang"))!r}, "out": {str(tmp_path)!r}}}
 slot.work(task, lambda event: print(slot.pid, flush=True))

@@ -8,11 +8,11 @@ import queue
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from ..backend.errors import InputError
+from ..errors import InputError
 from .slot import Event, Limits, Outcome, Program, Slot
 
 Task = dict[str, Any]
@@ -41,38 +41,65 @@ class LocalPool:
             device: "gpu" shares the machine's graphics cards among them.
         """
         cards = graphics_cards() if device == "gpu" else ()
-        self._slots = [Slot(_on_card(program, cards, number), limits) for number in range(workers)]
+        self._slots = [Slot(on_card(program, cards, number), limits) for number in range(workers)]
 
     def results(self, tasks: Iterable[Task], on_event: Callable[[Event], None]) -> Iterator[Outcome]:
         """See `Pool.results`; `on_event` is called in the caller's thread."""
         waiting = _Shared(tasks)
-        news: queue.Queue[Event | Outcome | Exception | None] = queue.Queue()
-        threads = [threading.Thread(target=_serve, args=(slot, waiting, news), daemon=True) for slot in self._slots]
-        for thread in threads:
-            thread.start()
-        try:
-            for _ in threads:
-                while (item := news.get()) is not None:
-                    if isinstance(item, Outcome):
-                        yield item
-                    elif isinstance(item, Exception):
-                        raise item
-                    else:
-                        on_event(item)
-        finally:
+        yield from side_by_side([(slot, waiting) for slot in self._slots], on_event)
+
+
+class Waiting(Protocol):
+    """Tasks that several slots take from; the iterator may block until there is one."""
+
+    def __iter__(self) -> Iterator[Task]: ...
+
+    def __next__(self) -> Task: ...
+
+    def end(self) -> None:
+        """Give out no more; those who wait for a task are told so."""
+
+
+def side_by_side(slots: Sequence[tuple[Slot, Waiting]], on_event: Callable[[Event], None]) -> Iterator[Outcome]:
+    """Have each slot work on its tasks; give each outcome as it comes.
+
+    A slot that met something which keeps it from any further work (`Outcome.stop`) takes no more tasks. Closing the
+    iterator ends the work.
+
+    Args:
+        slots: each with where its tasks come from.
+        on_event: called in the caller's thread.
+    """
+    news: queue.Queue[Event | Outcome | Exception | None] = queue.Queue()
+    threads = [threading.Thread(target=_serve, args=(*slot, news), daemon=True) for slot in slots]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in threads:
+            while (item := news.get()) is not None:
+                if isinstance(item, Outcome):
+                    yield item
+                elif isinstance(item, Exception):
+                    raise item
+                else:
+                    on_event(item)
+    finally:
+        for slot, waiting in slots:
             waiting.end()
-            for slot in self._slots:
-                slot.interrupt()
-            for thread in threads:
-                thread.join()
+            slot.interrupt()
+        for thread in threads:
+            thread.join()
 
 
-def _serve(slot: Slot, waiting: _Shared, news: queue.Queue[Event | Outcome | Exception | None]) -> None:
+def _serve(slot: Slot, waiting: Waiting, news: queue.Queue[Event | Outcome | Exception | None]) -> None:
     """A thread's life: its slot's process must be started, used and ended by one and the same thread."""
     try:
         for task in waiting:
             key = task["key"]
-            news.put(slot.work(task, lambda event, key=key: news.put({**event, "key": key})))
+            outcome = slot.work(task, lambda event, key=key: news.put({**event, "key": key}))
+            news.put(outcome)
+            if outcome.stop is not None:
+                break
     except Exception as error:  # noqa: BLE001 - raised anew in the thread that asked for the work
         news.put(error)
     finally:
@@ -120,7 +147,7 @@ def graphics_cards() -> tuple[str, ...]:
     return tuple(done.stdout.split()) if done.returncode == 0 else ()
 
 
-def _on_card(program: Program, cards: tuple[str, ...], number: int) -> Program:
+def on_card(program: Program, cards: tuple[str, ...], number: int) -> Program:
     """The program confined to its slot's card; without NVIDIA's driver Cycles finds its device itself."""
     if not cards:
         return program

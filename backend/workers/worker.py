@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A worker: one Blender that is handed one asset at a time, and speaks JSON lines with its parent.
+"""A worker: a process that is handed one unit of work at a time, and speaks JSON lines with its parent.
 
-Run by its path, inside Blender (`blender -b --python worker.py`) or by a Python that has Blender's module;
-no installed package is needed. stdin brings tasks; what Blender itself prints goes to stderr.
+Run by its path, inside Blender (`blender -b --python worker.py -- MAKER`) or by a Python; no installed package is
+needed. MAKER is the module that does the work: its `work(task, send)` keeps what it makes, and raises `OutputError` or
+`RequirementError` where no other unit could be made either. stdin brings tasks; what is
+printed goes to stderr.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from types import ModuleType
 from typing import Any
 
 PACKAGE = "puppet_master"
-MAKER = f"{PACKAGE}.data_gen.maker"
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
@@ -53,8 +54,7 @@ class Parent:
 def serve(parent: Parent, maker: str) -> None:
     """Work off tasks until there are no more."""
     try:
-        make_unit: Callable[..., list[dict[str, Any]]] = importlib.import_module(maker).make_unit
-        packing = importlib.import_module(f"{PACKAGE}.data_gen.packing")
+        work: Callable[..., None] = importlib.import_module(maker).work
         errors = importlib.import_module(f"{PACKAGE}.backend.errors")
     except ImportError as error:
         requirements = importlib.import_module(f"{PACKAGE}.backend.requirements")
@@ -65,11 +65,10 @@ def serve(parent: Parent, maker: str) -> None:
     while (task := parent.next_task()) is not None:
         began = time.monotonic()
         try:
-            lines = make_unit(task, parent.send)
-            packing.commit(Path(task["out"]), task["key"], lines, versions())
+            work(task, parent.send)
         except (errors.OutputError, errors.RequirementError) as error:
             parent.send({"event": "stop", "kind": error.kind, "message": str(error)})
-        except Exception as error:  # noqa: BLE001 - one bad asset must not end the run; the ledger keeps it
+        except Exception as error:  # noqa: BLE001 - one bad unit must not end the run; the ledger keeps it
             traceback.print_exc()
             parent.send({"event": "failed", "key": task["key"], "detail": f"{type(error).__name__}: {error}"})
         else:
@@ -79,12 +78,6 @@ def serve(parent: Parent, maker: str) -> None:
 def _is_blenders(error: ImportError) -> bool:
     """Whether Blender's module is what cannot be imported."""
     return error.name == "bpy" or "cannot open shared object" in str(error)
-
-
-def versions() -> dict[str, str]:
-    """What decides the bytes of a clip beside the order: Blender's version, if there is a Blender."""
-    bpy = sys.modules.get("bpy")
-    return {"blender": bpy.app.version_string} if bpy else {}
 
 
 def end_with_parent() -> None:
@@ -99,7 +92,7 @@ def import_package() -> None:
     here = Path(__file__).resolve().parent
     # Python put this script's folder first: our module names would hide those of others.
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
-    _load("launch", here.parent / "backend" / "launch.py").register_package(here.parent)
+    _load("launch", here.parent / "launch.py").register_package(here.parents[1])
 
 
 def _load(name: str, path: Path) -> ModuleType:
@@ -111,12 +104,12 @@ def _load(name: str, path: Path) -> ModuleType:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve with the maker named in `arguments`, or the one there is; returns the exit code."""
+    """Serve with the maker named in `arguments`; returns the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     end_with_parent()
     parent = Parent()
     import_package()
-    serve(parent, arguments[0] if arguments else MAKER)
+    serve(parent, arguments[0])
     return 0
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A slot: one Blender in a process of its own, given one asset after another and replaced when that is wise.
+"""A slot: a worker in a process of its own, given one unit of work after another and replaced when that is wise.
 
-Whatever an asset does to its process (crash, hang, eat the memory) costs that asset alone. The process ends
+Whatever a unit does to its process (crash, hang, eat the memory) costs that unit alone. The process ends
 when the slot's owner does. stdlib only.
 """
 
@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..backend.errors import OutputError, RequirementError
-from ..backend.requirements import explain_missing_bpy
-from .ledger import STDERR_KEPT
+from ..errors import OutputError, RequirementError
+from ..requirements import explain_missing_bpy
 
 WORKER = Path(__file__).with_name("worker.py")
 START_LIMIT = 180.0  # seconds for Blender to start
+STDERR_KEPT = 4000  # characters
 POLL = 0.25  # seconds between two looks at the memory
 POLITE = 5.0  # seconds to end by itself
 TRIES = 2  # a crash in a process may be the fault of what it did before: once more, in a fresh one
@@ -67,7 +67,7 @@ class Program:
 
     Attributes:
         command: the arguments; a Python or a Blender, and the worker's file.
-        arguments: of the worker: another maker's module, or nothing.
+        arguments: of the worker: the module that does the work, see `worker`.
         environment: added to this process's own.
     """
 
@@ -76,21 +76,30 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, blender: Path | None = None) -> Program:
+    def find(cls, maker: str, blender: Path | None = None) -> Program:
         """The Blender named, the one this runs in, or Blender's module in this Python.
+
+        Args:
+            maker: the module that does the work inside.
+            blender: Blender's program file.
 
         Raises:
             RequirementError: there is none.
         """
         inside = getattr(getattr(sys.modules.get("bpy"), "app", None), "binary_path", "")
         if blender or inside:
-            return cls.of_blender(Path(blender or inside))
+            return cls.of_blender(maker, Path(blender or inside))
         if importlib.util.find_spec("bpy") is None:
             raise explain_missing_bpy(ModuleNotFoundError("no bpy", name="bpy"))
-        return cls((sys.executable, str(WORKER)))
+        return cls.of_python(maker)
 
     @classmethod
-    def of_blender(cls, blender: Path) -> Program:
+    def of_python(cls, maker: str) -> Program:
+        """This Python."""
+        return cls((sys.executable, str(WORKER)), (maker,))
+
+    @classmethod
+    def of_blender(cls, maker: str, blender: Path) -> Program:
         """A Blender program, without the user's own settings and add-ons.
 
         Raises:
@@ -99,7 +108,7 @@ class Program:
         if not blender.is_file():
             raise RequirementError(f"--blender {blender} does not exist; name Blender's program file")
         options = ("--background", "--factory-startup", "--python-exit-code", "1", "--python")
-        return cls((str(blender), *options, str(WORKER)))
+        return cls((str(blender), *options, str(WORKER)), (maker,))
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,7 @@ class Slot:
         """Have a unit made; a crash in a used process, or by a kill from outside, is tried once more.
 
         Args:
-            task: see `plan.Unit.task`.
+            task: JSON values, with a `key`; the rest is the maker's business.
             on_event: told what stage it is at.
         """
         began = time.monotonic()
