@@ -107,8 +107,9 @@ class MotionPipeline:
                 raise Cancelled("the preview was cancelled")
             timings: dict[str, float] = {}
             with Timed(timings, "sample", self.device):
-                motions = [_at_rest(motion, look.plain) for look, motion in zip(looks, self._predict(looks), strict=True)]
-            for look, motion in zip(looks, motions, strict=True):
+                motions = self._predict(looks)
+            for look, moves in zip(looks, motions, strict=True):
+                motion = _at_rest(moves, look.plain)
                 with Timed(own := dict(timings), "decode", self.device):
                     moved = _move(look.pixels, motion)
                     if on_step is not None:
