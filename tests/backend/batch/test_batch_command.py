@@ -14,6 +14,7 @@ from puppet_master.backend.cli import main
 from puppet_master.backend.media import encode_png
 from puppet_master.backend.workers.ledger_file import read_lines
 
+ONE_WORKER = ("--device", "cpu", "--workers", "1")  # each one imports torch
 DRAG = {"name": "part", "points": [{"t": 0, "x": 0.5, "y": 0.5}, {"t": 1, "x": 0.8, "y": 0.5}]}
 
 
@@ -44,12 +45,12 @@ def outcomes(path):
 
 def test_tasks_of_a_farm_make_the_whole_together_and_merge_makes_one_ledger(jobs, tmp_path, capsys):
     out = tmp_path / "out"
-    batch(jobs, "--out", out, "--task", "1/2", "--device", "cpu", capsys=capsys)
+    batch(jobs, "--out", out, "--task", "1/2", *ONE_WORKER, capsys=capsys)
     assert outcomes(out / "ledger.task-0001-of-0002.jsonl") == [(0, "done"), (1, "done"), (2, "done")]
     lines = batch(jobs, "--out", out, "--merge", "--json", code=3, capsys=capsys)
     assert lines == []  # events are of runs; the exit code says it: some
     assert outcomes(out / "ledger.jsonl") == [(0, "done"), (1, "done"), (2, "done")]
-    lines = batch(jobs, "--out", out, "--range", "2:6", "--json", "--device", "cpu", capsys=capsys)
+    lines = batch(jobs, "--out", out, "--range", "2:6", "--json", *ONE_WORKER, capsys=capsys)
     events = [json.loads(line) for line in lines]
     assert events[0] == {
         "event": "begin", "previews": 4, "todo": 3, "done": 1, "failed": 0, "invalid": 0, "missing": 0, "stills": 0,
@@ -107,7 +108,7 @@ def test_scenes_are_rendered_by_blender_with_the_camera_frame_and_size_asked_for
     (tmp_path / "jobs.jsonl").write_text("\n".join(map(json.dumps, entries)))
     out = tmp_path / "out"
     command = [sys.executable, "-m", "puppet_master.backend", "batch", str(tmp_path / "jobs.jsonl"), "--out", str(out)]
-    done = subprocess.run([*command, "--device", "cpu", "--json"], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, *ONE_WORKER, "--json"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 3, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert sorted(event["outcome"] for event in events if event["event"] == "still") == ["done"] * 3 + ["failed"]
