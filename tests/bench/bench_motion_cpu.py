@@ -85,9 +85,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, nargs="+", default=[])
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--no-bfloat16", action="store_true", help="without units for it, it is slow")
     options = parser.parse_args()
     plain, request = load_pipeline(find_model("tiny")), make_request()
-    ways = {"channels last": variant(plain, in_channels_last), "bfloat16": variant(plain, Autocast)}
+    ways = {"channels last": variant(plain, in_channels_last)}
+    if not options.no_bfloat16:
+        ways["bfloat16"] = variant(plain, Autocast)
     if options.compile:
         ways["compile"] = variant(plain, Compiled)
     runs: dict[str, Callable[[], Any]] = {"plain": lambda: [plain.generate(request)]}
