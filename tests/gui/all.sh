@@ -62,7 +62,8 @@ in_root() {
 scenario() {
     local model=tiny
     if [ "$1" = jobs_in_window ]; then
-        .venv/bin/python tests/random_model.py "$out/random" 2>/dev/null
+        rm -rf "$out/random"
+        .venv/bin/python tests/random_model.py "$out/random"
         model=$out/random
     fi
     local height=1200 options=()
