@@ -21,18 +21,11 @@ from .. import __version__
 from .batch.command import batch
 from .errors import Cancelled, PuppetMasterError, RequirementError
 from .model_commands import app as model_app
-from .option_values import (
-    ACCELERATION_CHOICES,
-    MEMORY_CHOICES,
-    parse_choice,
-    parse_colour,
-    parse_guidance,
-    parse_interval,
-    parse_size,
-)
+from .option_values import parse_colour, parse_guidance, parse_interval, parse_size
 from .presets import PRESETS
 from .process import installable
 from .protocol import FITS, PreviewRequest
+from .running_options import Acceleration, Memory
 
 COMMANDS_GROUP = "puppet_master.commands"
 # Which extra brings what a room, or a module found missing, needs.
@@ -134,14 +127,6 @@ app = typer.Typer(
 app.add_typer(model_app, name="model")
 
 
-Memory = Annotated[
-    str, typer.Option(metavar="|".join(MEMORY_CHOICES), help="How a diffusion model uses memory.")
-]
-Acceleration = Annotated[
-    str, typer.Option(metavar="|".join(ACCELERATION_CHOICES), help="How a diffusion model's steps are run.")
-]
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"puppet-master {__version__}")
@@ -212,11 +197,7 @@ def preview(
         fit=fit,
         background=parse_colour(background),
     )
-    modes = (
-        parse_choice(memory, MEMORY_CHOICES, "memory"),
-        parse_choice(acceleration, ACCELERATION_CHOICES, "acceleration"),
-    )
-    order = Order(source, out, request, drags, parse_size(size) if size else None, device, *modes)
+    order = Order(source, out, request, drags, parse_size(size) if size else None, device, memory, acceleration)
     made = make_preview(order, quiet=as_json)
     if as_json:
         print(json.dumps(made))
@@ -253,8 +234,6 @@ def serve(
     """Run the backend: previews over HTTP on this machine's loopback, for one user."""
     from .serve import serve as run
 
-    parse_choice(memory, MEMORY_CHOICES, "memory")
-    parse_choice(acceleration, ACCELERATION_CHOICES, "acceleration")
     rest_after = (idle or None) if keep_loaded else 0.0
     run(port, handshake, parent_pid, device, preload, rest_after, memory, acceleration)
     # Leave at once: torch takes a while to unload, and a cancelled step may still be running in it.

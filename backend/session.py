@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
 STILL_MAKER = "puppet_master.addon.still_maker"  # by name: the backend imports no other room
 SCENE = ".blend"
-CHOICES = ("model", "frames", "steps", "guidance", "seed", "fit", "background")
+CHOICES = (
+    "model", "frames", "steps", "guidance", "preset", "guidance_interval", "feature_reuse", "seed", "fit", "background",
+)  # fmt: skip
 OF_SCENES = ("camera", "frame", "size")
 
 
@@ -139,17 +141,25 @@ class Pending:
 class Session:
     """A loaded model, and a Blender for stills when one is needed. A context manager; else call `close`."""
 
-    def __init__(self, model: str = "tiny", device: str = "auto", blender: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        model: str = "tiny",
+        device: str = "auto",
+        blender: str | Path | None = None,
+        memory: str = "auto",
+        acceleration: str = "auto",
+    ) -> None:
         """
         Args:
             model: name or folder; loaded by the first preview. Another one may be named for a single preview.
             device: "auto", "cpu", "cuda" or "cuda:N".
             blender: Blender's program file, for scenes; its Python module if not given.
+            memory, acceleration: how diffusion models run: words of `option_values`.
         """
         from .loader import ModelShelf
 
         self.model = model
-        self._shelf = ModelShelf(device)
+        self._shelf = ModelShelf(device, memory=memory, acceleration=acceleration)
         self._blender = Path(blender) if blender else None
         self._thread = ThreadPoolExecutor(1, "previews")
         self._pending: set[Pending] = set()
@@ -250,8 +260,9 @@ class Session:
             drags: a drag file, its content, `Drag`s, or trajectories `[K, N, 2]` in normalised image coordinates; a
                 scene's own if not given.
             on_progress: called by the session's thread.
-            choices: fields of `PreviewRequest`: `model`, `frames`, `steps`, `guidance` (a pair), `seed`, `fit`,
-                `background`; of a scene also `camera` (a name), `frame` and `size` (width and height).
+            choices: fields of `PreviewRequest`: `model`, `frames`, `steps`, `guidance` (a pair), `preset`,
+                `guidance_interval`, `feature_reuse`, `seed`, `fit`, `background`; of a scene also `camera` (a name),
+                `frame` and `size` (width and height).
 
         Raises:
             InputError: the drags or a choice cannot be used.

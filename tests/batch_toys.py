@@ -50,6 +50,9 @@ class ToyPipeline:
             size, size, "0" * 64, "cpu float32", 1, {"sample": 0.01},
         )  # fmt: skip
 
+    def generate_batch(self, requests):
+        return [self.generate(request) for request in requests]
+
 
 class ToyShelf:
     def get(self, model: str) -> ToyPipeline:
@@ -77,7 +80,7 @@ def behave(does: str) -> None:
 def work(task, emit) -> None:
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "gone":
         raise RequirementError("device cuda was asked for, but torch finds no CUDA; use --device cpu")
-    maker._shelf = lambda device, threads: ToyShelf()
+    maker._shelf = lambda task: ToyShelf()
     maker.work(task, emit)
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..running_options import Acceleration, Memory
 from ..workers.telling import Words, json_lines, progress
 from .layout import Layout, range_run, task_run
 from .naming import FIELDS, TEMPLATE
@@ -32,6 +33,8 @@ def batch(
         str | None, typer.Option(metavar="mp4,gif,png,sheet", help="Outputs of jobs that name none.")
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where the model runs.")] = "auto",
+    memory: Memory = "auto",
+    acceleration: Acceleration = "auto",
     workers: Annotated[
         int, typer.Option(min=0, help="Processes with the model; 0: one a graphics card, or as suits the CPU.")
     ] = 0,
@@ -79,8 +82,9 @@ def batch(
     layout = Layout(out, run_name)
     mine = share(plan, first, end) if first < end else []  # of more tasks than previews some are idle
     wanted = Wanted(
-        device, workers, still_workers, blender, together, time_limit, memory_limit_gb, model_bytes=largest_model(mine)
-    )
+        device, workers, still_workers, blender, together, time_limit, memory_limit_gb,
+        model_bytes=largest_model(mine), memory=memory, acceleration=acceleration,
+    )  # fmt: skip
     if dry_run:
         raise typer.Exit(_dry_run(mine, out, retry_failed, force, as_json))
     if merge:

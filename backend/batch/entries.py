@@ -11,8 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from .. import media
 from ..errors import InputError
-from ..option_values import parse_colour, parse_guidance, parse_size
-from ..protocol import FITS, MAX_FRAMES, MAX_SEED, MAX_STEPS
+from ..option_values import parse_colour, parse_guidance, parse_interval, parse_size
+from ..presets import PRESETS
+from ..protocol import FITS, MAX_FRAMES, MAX_REUSE, MAX_SEED, MAX_STEPS
 
 Output = Literal["mp4", "gif", "png", "sheet"]
 OUTPUTS: tuple[Output, ...] = ("mp4", "gif", "png", "sheet")
@@ -58,6 +59,10 @@ def _guidance(value: Any) -> tuple[float, float]:
     return parse_guidance(str(value))
 
 
+def _interval(value: Any) -> tuple[float, float]:
+    return parse_interval(str(value))
+
+
 def _size(value: Any) -> tuple[int, int]:
     return parse_size(str(value))
 
@@ -71,11 +76,15 @@ SeveralNumbers = Annotated[
     tuple[Value, ...], BeforeValidator(_several_numbers), Field(min_length=1, max_length=MOST_VALUES)
 ]
 Guidance = Annotated[tuple[float, float], BeforeValidator(_guidance)]
+Interval = Annotated[tuple[float, float], BeforeValidator(_interval)]
 Size = Annotated[tuple[int, int], BeforeValidator(_size)]
 
 
 class JobEntry(BaseModel):
-    """One job as written; see docs/batch.md for what each field means."""
+    """One job as written; see docs/batch.md for what each field means.
+
+    Once read, `preset` is a quality, one of `presets.PRESETS`: what the file's own presets say is filled in.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -96,6 +105,8 @@ class JobEntry(BaseModel):
     seed: SeveralNumbers[Annotated[int, Field(ge=0, le=MAX_SEED)]] = (0,)
     guidance: Several[Guidance] | None = None
     steps: SeveralNumbers[Annotated[int, Field(ge=1, le=MAX_STEPS)]] | None = None
+    guidance_interval: Interval | None = None
+    feature_reuse: Annotated[int, Field(ge=1, le=MAX_REUSE)] | None = None
     frames: Annotated[int, Field(ge=2, le=MAX_FRAMES)] | None = None
     fit: Literal[FITS] = FITS[0]  # type: ignore[valid-type]
     background: Annotated[tuple[float, float, float], BeforeValidator(_colour)] = (1.0, 1.0, 1.0)
@@ -110,11 +121,13 @@ def read_entry(fields: Mapping[str, Any], base: Path, presets: Mapping[str, Mapp
         InputError: names the first field that is wrong, its value, and what is allowed.
     """
     preset = fields.get("preset")
-    if preset is not None and preset not in presets:
-        known = ", ".join(sorted(presets)) or "none"
-        raise InputError(f"there is no preset {preset!r} in the job file; presets: {known}")
+    filled_in = presets.get(preset, {}) if isinstance(preset, str) else {}
+    quality = filled_in.get("preset") if preset in presets else preset
+    if quality is not None and quality not in PRESETS:
+        own = f"; of the job file's own: {', '.join(sorted(presets))}" if presets else ""
+        raise InputError(f"there is no preset {quality!r}; presets: {', '.join(PRESETS)}{own}")
     try:
-        entry = JobEntry.model_validate({**(presets[preset] if preset else {}), **fields})
+        entry = JobEntry.model_validate({**filled_in, **fields, "preset": quality})
     except ValidationError as error:
         raise InputError(_in_words(error)) from error
     if (entry.still is None) == (entry.scene is None):

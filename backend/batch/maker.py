@@ -32,9 +32,9 @@ def work(task: Mapping[str, Any], emit: Callable[[dict[str, Any]], None]) -> Non
     """Make the previews of a task that have no record yet.
 
     Args:
-        task: `key`, `out` and `run` (see `Layout`), `device`, `threads` (0: torch's own choice), `together` (most
-            previews in one forward pass), and `members`: of equal model, frames and steps; each as
-            `plan.Prepared.task`, with `about`, what its sidecar says of it.
+        task: `key`, `out` and `run` (see `Layout`), `device`, `memory`, `acceleration`, `threads` (0: torch's own
+            choice), `together` (most previews in one forward pass), and `members`: of equal shape (see
+            `plan.Prepared`); each as `plan.Prepared.task`, with `about`, what its sidecar says of it.
         emit: told when another preview begins.
 
     Raises:
@@ -67,7 +67,7 @@ def _make(
 ) -> None:
     emit({"event": "stage", "stage": "load"})
     try:
-        pipeline = _shelf(task["device"], task["threads"]).get(requests[0].model)
+        pipeline = _shelf(task).get(requests[0].model)
     except RequirementError:
         raise
     except PuppetMasterError as error:
@@ -94,14 +94,15 @@ def _make(
         raise SystemExit(LOST_DEVICE) from error
 
 
-def _shelf(device: str, threads: int) -> ModelShelf:
+def _shelf(task: Mapping[str, Any]) -> ModelShelf:
+    device = task["device"]
     if device not in _shelves:
-        shelf = ModelShelf(device)
+        shelf = ModelShelf(device, memory=task["memory"], acceleration=task["acceleration"])
         shelf.prepare()
-        if threads:
+        if task["threads"]:
             import torch
 
-            torch.set_num_threads(threads)
+            torch.set_num_threads(task["threads"])
         _shelves[device] = shelf
     return _shelves[device]
 
@@ -120,11 +121,18 @@ def _request(member: Mapping[str, Any], layout: Layout) -> PreviewRequest:
         model=member["model"],
         frames=member["frames"],
         steps=member["steps"],
-        guidance=tuple(member["guidance"]) if member["guidance"] else None,
+        guidance=_pair(member["guidance"]),
+        preset=member["preset"],
+        guidance_interval=_pair(member["guidance_interval"]),
+        feature_reuse=member["feature_reuse"],
         seed=member["seed"],
         fit=member["fit"],
         background=tuple(member["background"]),
     )
+
+
+def _pair(value: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if value is None else (value[0], value[1])
 
 
 def _keep(layout: Layout, member: Mapping[str, Any], made: Made | PuppetMasterError) -> None:

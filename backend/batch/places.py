@@ -39,6 +39,7 @@ class Wanted:
         memory_limit_gb: resident memory of one worker; 0 for no limit.
         program, still_program: other workers than ours.
         model_bytes: of the largest model's files: what a worker holds at least.
+        memory, acceleration: how diffusion models run, see `option_values`.
     """
 
     device: str = "auto"
@@ -51,6 +52,8 @@ class Wanted:
     program: Program | None = None
     still_program: Program | None = None
     model_bytes: int = 0
+    memory: str = "auto"
+    acceleration: str = "auto"
 
     @property
     def limits(self) -> Limits:
@@ -72,10 +75,12 @@ class Places(Protocol):
     """Where the work is done.
 
     Attributes:
+        wanted: how.
         device, threads: what `maker.work` is told.
         together: most previews in one forward pass.
     """
 
+    wanted: Wanted
     device: str
     threads: int
     together: int
@@ -102,6 +107,7 @@ class LocalPlaces:
             RequirementError: there is no Blender, and it is needed.
             InputError: no graphics card may be used, and one is asked for.
         """
+        self.wanted = wanted
         cores = os.cpu_count() or 1
         self.device, cards = choose_device(wanted.device)
         workers = wanted.workers or len(cards) or workers_for(cores, wanted.model_bytes)

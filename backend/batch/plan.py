@@ -94,7 +94,7 @@ class Prepared:
     @property
     def shape(self) -> tuple[Any, ...]:
         """Previews of one shape can share the model's forward passes."""
-        return tuple(self.task[name] for name in ("model", "frames", "steps"))
+        return tuple(self.task[name] for name in ("model", "frames", "steps", "preset", "feature_reuse"))
 
 
 def lay_out(jobs: Sequence[Job], template: str) -> list[Variation]:
@@ -184,8 +184,9 @@ def prepare(variation: Variation) -> Prepared:
     registry.read_info(folder).check_drags(len(drags or ()))
     settings = {
         "drags": None if drags is None else drags_to_json(drags), "frames": entry.frames, "steps": choices["steps"],
-        "guidance": choices["guidance"], "seed": choices["seed"], "fit": entry.fit, "background": entry.background,
-        "outputs": sorted(entry.outputs), "fps": entry.fps,
+        "guidance": choices["guidance"], "preset": entry.preset, "guidance_interval": entry.guidance_interval,
+        "feature_reuse": entry.feature_reuse, "seed": choices["seed"], "fit": entry.fit,
+        "background": entry.background, "outputs": sorted(entry.outputs), "fps": entry.fps,
     }  # fmt: skip
     decides = {"format": FORMAT, "still": picture, "model": fingerprint(folder), **settings}
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
@@ -270,7 +271,6 @@ def share(variations: Sequence[Variation], first: int, end: int) -> list[Variati
 def task_range(task: int, tasks: int, count: int) -> tuple[int, int]:
     """First and end of task `task` (from 1) of `tasks`, of even sizes; an empty range where there are more tasks."""
     return (task - 1) * count // tasks, task * count // tasks
-
 
 
 def largest_model(variations: Sequence[Variation]) -> int:

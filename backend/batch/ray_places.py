@@ -65,7 +65,7 @@ class RayPlaces:
         """
         if wanted.device not in ("auto", "cpu", "cuda"):
             raise InputError(f"--device {wanted.device}: Ray chooses the card; give auto, cpu or cuda with --ray")
-        self._wanted, self._layout, self._needs_blender = wanted, layout, needs_blender
+        self.wanted, self._layout, self._needs_blender = wanted, layout, needs_blender
         self._cluster = Cluster(address, gpus={"auto": None, "cpu": 0, "cuda": 1}[wanted.device])
         self._ray = self._cluster.ray
         self.device, self.threads, self.together = "cpu", 1, wanted.together or 1
@@ -86,7 +86,7 @@ class RayPlaces:
         replace_file(self._layout.out / WORK / "token", self._token.encode())
         with self._cluster.connected(probe, self._where()):
             if self._cluster.resources["num_gpus"]:
-                self.device, self.threads, self.together = "cuda", 0, self._wanted.together or TOGETHER
+                self.device, self.threads, self.together = "cuda", 0, self.wanted.together or TOGETHER
             while not feed.closed:
                 self._grow(on_event)
                 self._hand_out(feed)
@@ -112,7 +112,7 @@ class RayPlaces:
             on_event({"event": "nodes", "nodes": len(nodes), "before": self._nodes})
         self._nodes = len(nodes)
         places = sum(self._cluster.places(node) for node in nodes) - self._unable
-        places = min(places, self._wanted.workers or places)
+        places = min(places, self.wanted.workers or places)
         for actor in [actor for actor in self._actors if not actor.started][: max(0, len(self._actors) - places)]:
             self._dismiss(actor)  # it was meant for a node that is gone
         for _ in range(len(self._actors), places):
@@ -128,7 +128,7 @@ class RayPlaces:
 
     def _how(self) -> dict[str, Any]:
         """How workers are started, as plain values: a node may not know our classes yet. See `places.Wanted`."""
-        wanted = self._wanted
+        wanted = self.wanted
         programs = {"program": wanted.program, "still_program": wanted.still_program}
         return {
             **{name: program and [*vars(program).values()] for name, program in programs.items()},

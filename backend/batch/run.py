@@ -242,6 +242,7 @@ class _Run:
         return {
             "key": key, "out": str(self._layout.out.absolute()), "run": self._layout.run, "members": members,
             "device": self._places.device, "threads": self._places.threads, "together": self._places.together,
+            "memory": self._places.wanted.memory, "acceleration": self._places.wanted.acceleration,
         }  # fmt: skip
 
     def _still(self, outcome: Outcome) -> None:

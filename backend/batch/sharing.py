@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Several previews in one forward pass, where the pipeline offers that and the memory is enough."""
+"""Several previews in one forward pass, where the memory is enough."""
 
 from __future__ import annotations
 
@@ -21,26 +21,24 @@ Made = tuple[NDArray[np.uint8], PreviewResult]
 def generate_together(pipeline: Pipeline, requests: Sequence[PreviewRequest]) -> Iterator[Made | PuppetMasterError]:
     """Make previews of one shape; gives what came of each, in their order, as soon as it is known.
 
-    A pipeline that has `generate_batch(requests) -> list[(frames, result)]` is given them all at once, and half as
-    many at a time where they do not fit into memory; another one is given one after another.
+    They are given to the pipeline all at once, and half as many at a time where they do not fit into memory.
 
     Raises:
         Cancelled: the pipeline was asked to stop.
         RuntimeError: a fault of the program or of the graphics card.
     """
-    batched = getattr(pipeline, "generate_batch", None)
-    if batched is None or len(requests) == 1:
+    if len(requests) == 1:
         for request in requests:
             yield _one(pipeline, request)
         return
     try:
-        made: list[Made] = batched(requests)
+        made = pipeline.generate_batch(requests)
     except (InputError, RequirementError):  # one of them cannot be made, or does not fit: the others can
         for request in requests:
             yield _one(pipeline, request)
         return
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not _is_out_of_memory(error):
             raise
         release_memory()
         half = len(requests) // 2
@@ -58,21 +56,22 @@ def _one(pipeline: Pipeline, request: PreviewRequest) -> Made | PuppetMasterErro
     except PuppetMasterError as error:
         return error
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not _is_out_of_memory(error):
             raise
         release_memory()
         advice = "ask for fewer frames, or for another --device"
         return RequirementError(f"one preview alone does not fit into memory ({_first_line(error)}); {advice}")
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, on the graphics card or off it."""
-    return isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
-
-
 def is_lost_device(error: Exception) -> bool:
     """Whether the graphics card no longer answers: nothing in this process can use it any more."""
-    return isinstance(error, RuntimeError) and "CUDA" in str(error) and not is_out_of_memory(error)
+    return isinstance(error, RuntimeError) and "CUDA" in str(error) and not _is_out_of_memory(error)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    from ..memory import is_out_of_memory  # it imports torch, which is there once a model works
+
+    return is_out_of_memory(error)
 
 
 def release_memory() -> None:

@@ -69,7 +69,22 @@ def test_defaults_and_presets_hold_where_a_job_is_silent(folder):
     plan = plan_of(folder, document)
     tasks = [prepare(made).task for made in plan[:3]]
     assert [(task["steps"], task["frames"], task["seed"]) for task in tasks] == [(20, None, 7), (5, 7, 7), (9, 7, 7)]
-    assert "there is no preset 'fine'" in plan[3].fault
+    assert "there is no preset 'fine'" in plan[3].fault and "normal" in plan[3].fault
+
+
+def test_a_preset_is_a_quality_or_one_of_the_file_that_may_name_a_quality(folder):
+    document = {
+        "version": 1,
+        "defaults": {"still": "still.png"},
+        "presets": {"wedge": {"seed": "0:2", "preset": "draft"}, "final": {"steps": 9}},
+        "jobs": [{"name": "a", "preset": "normal"}, {"name": "b", "preset": "wedge"}, {"name": "c", "preset": "final"},
+                 {"name": "d", "guidance_interval": "0.1:0.8", "feature_reuse": 2}],
+    }  # fmt: skip
+    tasks = [prepare(made).task for made in plan_of(folder, document)]
+    assert [(task["preset"], task["steps"], task["seed"]) for task in tasks] == [
+        ("normal", None, 0), ("draft", None, 0), ("draft", None, 1), (None, 9, 0), (None, None, 0)
+    ]  # fmt: skip
+    assert tasks[4]["guidance_interval"] == (0.1, 0.8) and tasks[4]["feature_reuse"] == 2
 
 
 def test_choices_that_are_swept_are_in_the_name_and_no_others(folder):
