@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from puppet_master.backend.batch.sharing import generate_together, is_lost_device, is_out_of_memory
+from puppet_master.backend.batch.sharing import generate_together, is_lost_device
 from puppet_master.backend.errors import InputError, RequirementError
 from puppet_master.backend.protocol import PreviewRequest
 
@@ -47,14 +47,6 @@ def test_as_many_share_a_pass_as_memory_takes(requests, room, asked):
     assert pipeline.asked == asked
 
 
-def test_a_pipeline_without_batches_makes_one_after_another(requests):
-    class Single:
-        def generate(self, request):
-            return request.seed, None
-
-    assert [made[0] for made in generate_together(Single(), requests)] == [0, 1, 2, 3, 4, 5]
-
-
 def test_the_one_that_cannot_be_made_is_found(requests):
     made = list(generate_together(Batched(6, bad=2), requests))
     assert isinstance(made[2], InputError) and [one[0] for one in made if isinstance(one, tuple)] == [0, 1, 3, 4, 5]
@@ -66,10 +58,10 @@ def test_what_does_not_fit_alone_is_said_to_need_more_memory(requests):
 
 def test_other_faults_are_not_taken_for_a_lack_of_memory(requests):
     class Broken:
-        def generate(self, request):
+        def generate_batch(self, requests):
             raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
         list(generate_together(Broken(), requests))
     assert is_lost_device(RuntimeError("CUDA error: unspecified launch failure"))
-    assert not is_lost_device(RuntimeError("CUDA out of memory")) and is_out_of_memory(MemoryError())
+    assert not is_lost_device(RuntimeError("CUDA out of memory")) and not is_lost_device(MemoryError())
