@@ -15,7 +15,8 @@ out=$(realpath -m "$1")
 shift
 [ $# -gt 0 ] || set -- 4.2 4.5 5.0 5.2
 readonly TESTS=(tests/addon tests/test_extension.py)
-readonly LIBRARIES=(numpy pillow av fastapi uvicorn pydantic psutil httpx pytest rich typer safetensors huggingface_hub)
+# The last three: what bpy 5.2 imports and pip is kept from fetching with it.
+readonly LIBRARIES=(numpy pillow av fastapi uvicorn pydantic psutil httpx pytest rich typer safetensors huggingface_hub cattrs requests zstandard)
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 python_of() {
