@@ -57,6 +57,7 @@ def _modules() -> list[ModuleType]:
         install,
         job_panels,
         jobs,
+        model_pull,
         overlay,
         panels,
         playback_operators,
@@ -73,5 +74,5 @@ def _modules() -> list[ModuleType]:
     handling = [anchors, handle_operators, still_operators, from_animation_operators, handle_tool, overlay]
     # Jobs end before the backend that they wait for, programs before what they report to.
     running = [install, background, thumbnails, backend_link, jobs, backend_state]
-    doing = [preview_operators, playback_operators, saving, backend_operators]
+    doing = [preview_operators, playback_operators, saving, backend_operators, model_pull]
     return [*stored, *handling, *running, *doing, panels, job_panels]

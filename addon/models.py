@@ -7,7 +7,6 @@ read, come from a thread (`measure`).
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,8 @@ from ..backend import registry
 from ..backend.errors import ModelError
 from ..backend.registry import MOTION, ModelInfo
 
-# Sampling steps of a quality, as a part of what the model declares.
+# Qualities: the backend's presets, and a number of steps of the user's own.
 DRAFT, NORMAL, FINAL, CUSTOM = "DRAFT", "NORMAL", "FINAL", "CUSTOM"
-STEPS_PART = {DRAFT: 0.4, NORMAL: 1.0, FINAL: 2.0}
-MIN_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,11 @@ class Measured:
     licence: str = ""
     fault: str = ""
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it came with the add-on."""
+        return self.folder.parent == registry.EMBEDDED
+
 
 _known: dict[str, Known] = {}
 _measured: tuple[Measured, ...] | None = None
@@ -67,12 +69,12 @@ def look_up(name: str, afresh: bool = False) -> Known:
     return _known[name]
 
 
-def steps_for(name: str, quality: str) -> int | None:
-    """Sampling steps of a quality; None leaves them to the model."""
+def preset_of(name: str, quality: str) -> str | None:
+    """The backend's preset of a quality; None where there is nothing to set."""
     info = look_up(name).info
-    if info is None or quality == NORMAL or info.kind == MOTION:
+    if info is None or quality in (NORMAL, CUSTOM) or info.kind == MOTION:
         return None
-    return max(min(MIN_STEPS, info.steps), math.ceil(info.steps * STEPS_PART[quality]))
+    return quality.lower()
 
 
 def frames_of(name: str) -> int:
@@ -97,8 +99,7 @@ def measure() -> threading.Thread:
 
 def _measure() -> None:
     global _measured
-    cards = sorted(registry.EMBEDDED.glob(f"*/{registry.CARD}"))
-    _measured = tuple(_measure_one(card.parent) for card in cards)
+    _measured = tuple(_measure_one(folder) for folder in registry.model_folders())
 
 
 def _measure_one(folder: Path) -> Measured:

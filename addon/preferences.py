@@ -4,6 +4,7 @@
 Under plain `bpy` there are no preferences: the running Python and Blender's user folder stand in.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy.types import AddonPreferences, Context
 
+from ..backend import registry
 from ..backend.errors import InputError, OutputError, RequirementError
 from . import backend_link, install
 from .compat import RELATIVE_PATH
@@ -33,6 +35,13 @@ DEVICE_ITEMS = (
     ("auto", "Automatic", "The graphics card if the backend can use it, else the processor"),
     ("cpu", "CPU", "The processor"),
     ("cuda", "GPU", "The graphics card, by CUDA or ROCm"),
+)
+MODE_ITEMS = (
+    ("auto", "Automatic", "The quickest way for which there is room"),
+    ("resident", "All on the GPU", "The whole model stays in the graphics card's memory"),
+    ("offload", "In Turns", "Parts of the model come to the graphics card when they are needed"),
+    ("chunked", "Layer by Layer", "Layers come to the graphics card when they are needed: the least memory, and slow"),
+    ("cpu", "Processor", "The graphics card is left alone"),
 )
 MEMORY_ITEMS = (
     ("keep", "Keep Weights", "Weights stay in memory between previews, until the backend has been idle for a while"),
@@ -71,7 +80,14 @@ class Preferences(AddonPreferences):
     )
     device: EnumProperty(name="Device", description="Where the model runs", items=DEVICE_ITEMS)
     memory: EnumProperty(
-        name="Memory", description="What happens to the weights after a preview", items=MEMORY_ITEMS
+        name="Weights", description="What happens to the weights after a preview", items=MEMORY_ITEMS
+    )
+    memory_mode: EnumProperty(
+        name="Memory", description="How a large model uses the graphics card's memory", items=MODE_ITEMS
+    )
+    hub_mirror: StringProperty(
+        name="Model Hub",
+        description="Where models are downloaded from, such as a studio's mirror; empty: the public hub",
     )
     idle_minutes: IntProperty(
         name="Idle Time (min)",
@@ -122,6 +138,7 @@ def backend_settings() -> backend_link.Settings:
     arguments: tuple[str, ...] = ()
     if preferences is not None:
         arguments = ("--device", preferences.device, "--idle", str(preferences.idle_minutes * 60))
+        arguments += ("--memory", preferences.memory_mode)
         arguments += ("--unload",) if preferences.memory == "free" else ()
     python, own = backend_python(), install.look(backend_root())
     root = own.root if own.python == python else None
@@ -176,10 +193,14 @@ def _preferences() -> Preferences | None:
 
 
 def register() -> None:
-    """Register the preferences."""
+    """Register the preferences; models that are downloaded go to a folder of this add-on's."""
     bpy.utils.register_class(Preferences)
+    # The backend inherits it. A folder that the user chose for all programs counts more.
+    os.environ.setdefault(registry.MODELS_VARIABLE, str(user_folder("models")))
 
 
 def unregister() -> None:
     """Unregister the preferences; Blender keeps their values."""
     bpy.utils.unregister_class(Preferences)
+    if os.environ.get(registry.MODELS_VARIABLE) == str(user_folder("models")):
+        del os.environ[registry.MODELS_VARIABLE]

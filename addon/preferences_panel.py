@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from bpy.types import Context, UILayout
 
-from . import backend_state, drawing, install, models
+from ..backend.published import PUBLISHED
+from . import backend_state, drawing, install, model_pull, models
 from .backend_state import State
 from .install import Condition
 
@@ -22,7 +23,7 @@ def draw(preferences: Preferences, layout: UILayout, context: Context) -> None:
     _draw_environment(layout.box(), context, preferences, shown)
     _draw_running(layout.box(), preferences)
     _draw_results(layout.box(), preferences)
-    _draw_models(layout.box(), context)
+    _draw_models(layout.box(), context, preferences)
     _draw_help(layout.box(), context, preferences, shown)
 
 
@@ -90,7 +91,7 @@ def _draw_environment(
 
 def _draw_running(layout: UILayout, preferences: Preferences) -> None:
     column = drawing.split_column(layout)
-    for name in ("device", "memory", "idle_minutes", "free_before_render"):
+    for name in ("device", "memory_mode", "memory", "idle_minutes", "free_before_render"):
         column.prop(preferences, name)
 
 
@@ -100,7 +101,7 @@ def _draw_results(layout: UILayout, preferences: Preferences) -> None:
     column.prop(preferences, "history_limit")
 
 
-def _draw_models(layout: UILayout, context: Context) -> None:
+def _draw_models(layout: UILayout, context: Context, preferences: Preferences) -> None:
     row = layout.row()
     row.label(text="Models", icon="FILE_3D")
     row.operator("puppet_master.measure_models", icon="FILE_REFRESH")
@@ -110,8 +111,21 @@ def _draw_models(layout: UILayout, context: Context) -> None:
         line.label(text=f"{model.size / 1e6:.1f} MB")
         line.label(text=f"SHA-256 {model.hash[:12]}" if model.hash else "damaged")
         line.label(text=model.licence)
+        if not model.is_embedded:
+            line.operator("puppet_master.remove_model", text="", icon="TRASH").name = model.name
         if model.fault:
             drawing.draw_text(layout, context, model.fault, "ERROR")
+    for name in model_pull.missing():
+        line = layout.row()
+        line.label(text=f"{name}: {PUBLISHED[name].bytes / 1e9:.1f} GB to download")
+        button = line.row()
+        button.enabled = not model_pull.busy()
+        button.operator("puppet_master.pull_model", icon="IMPORT").name = name
+    if (task := model_pull.task()) is not None:
+        _draw_task(layout, context, task)
+        if not task.over:
+            layout.operator("puppet_master.cancel_pull", icon="X")
+    drawing.split_column(layout).prop(preferences, "hub_mirror")
 
 
 def _draw_help(layout: UILayout, context: Context, preferences: Preferences, shown: backend_state.Shown) -> None:

@@ -21,7 +21,7 @@ from .compat import RELATIVE_PATH
 from .drawing import redraw_views
 
 QUALITY_ITEMS = (
-    (models.DRAFT, "Draft", "Fewer sampling steps than the model declares: quick, to judge the motion"),
+    (models.DRAFT, "Draft", "Fewer sampling steps, the last of them unguided: quick, to judge the motion"),
     (models.NORMAL, "Normal", "The sampling steps that the model declares"),
     (models.FINAL, "Final", "Twice the sampling steps that the model declares: slow, to judge the picture"),
     (models.CUSTOM, "Custom", "A number of sampling steps of your own"),

@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 import pytest
 import uvicorn
+from local_hub import hub, no_proxy  # noqa: F401
 from puppet_master.backend.client import BackendClient
 from puppet_master.backend.errors import Cancelled
 from puppet_master.backend.jobs import JobQueue

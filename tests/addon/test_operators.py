@@ -115,13 +115,14 @@ def test_the_request_says_what_the_scene_says(scene):
     assert (request.frames, request.steps, request.guidance) == (8, 5, (1.5, 2.5))
 
 
-def test_a_quality_is_a_part_of_the_steps_that_the_model_declares(scene, tmp_path):
+def test_a_quality_is_the_preset_of_models_that_sample(scene, tmp_path):
     card = {**json.loads((registry.EMBEDDED / "tiny" / registry.CARD).read_text("utf-8")), "kind": "diffusion"}
     (tmp_path / "sampled").mkdir()
     (tmp_path / "sampled" / registry.CARD).write_text(json.dumps({**card, "steps": 25}))
     sampled = str(tmp_path / "sampled")
-    assert [models.steps_for(sampled, quality) for quality in ("DRAFT", "NORMAL", "FINAL")] == [10, None, 50]
-    assert models.steps_for("tiny", "FINAL") is None  # one pass
+    qualities = ("DRAFT", "NORMAL", "FINAL", "CUSTOM")
+    assert [models.preset_of(sampled, quality) for quality in qualities] == ["draft", None, "final", None]
+    assert models.preset_of("tiny", "FINAL") is None  # one pass
 
 
 def test_variations_take_seeds_in_turn_and_a_model_of_one_pass_makes_one(scene, tmp_path, monkeypatch):
