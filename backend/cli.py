@@ -276,7 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(error: PuppetMasterError, arguments: Sequence[str]) -> int:
     message = " ".join(str(error).split())
-    if "--json" in arguments:
+    if {"--json", "--events"} & set(arguments):
         print(json.dumps({"error": {"kind": error.kind, "message": message}}), flush=True)
     print(f"error: {message}", file=sys.stderr)
     return error.exit_code

@@ -21,7 +21,7 @@ PROTOCOL_PART = {
     f"{PACKAGE}.backend.{name}"
     for name in (
         "client", "clips", "download", "drag_drawing", "errors", "launch", "markup", "option_values", "png", "presets",
-        "process", "protocol", "registry", "report_page", "requirements", "shards", "wire", "workers",
+        "process", "protocol", "published", "registry", "report_page", "requirements", "shards", "wire", "workers",
         "workers.cluster", "workers.ledger_file", "workers.pool", "workers.slot", "workers.telling", "workers.worker",
     )
 }
