@@ -19,8 +19,9 @@ from driver import OUT, Window, run, wait_for
 from preview_in_window import make_box, watch_ticks
 
 PACKAGE = "bl_ext.user_default.puppet_master"
-jobs, link, pace, state = (
-    importlib.import_module(f"{PACKAGE}.addon.{name}") for name in ("jobs", "backend_link", "pace", "backend_state")
+jobs, link, pace, state, pulls = (
+    importlib.import_module(f"{PACKAGE}.addon.{name}")
+    for name in ("jobs", "backend_link", "pace", "backend_state", "model_pull")
 )
 report = {"blender": bpy.app.version_string, "steps": []}
 STEPS = 4000
@@ -122,8 +123,10 @@ def scenario():
     window.screenshot("10-restarted.png")
     done("Restart Backend mends it")
 
+    yield from saved_and_opened(window)
+    done("saved and opened again, the file has its previews")
     yield from preferences(window)
-    done("the preferences show the backend, the models and the log")
+    done("the preferences show the backend, the models and the log; a download asks about its licences first")
     report["main_thread_ms"] = {what: round(seconds * 1000, 1) for what, seconds in pace.longest().items()}
     report["backend_pid"] = link.pid()
 
@@ -150,6 +153,27 @@ def in_image_editor(window):
     yield 0.3
 
 
+def saved_and_opened(window):
+    """The file with its previews, after the start-up scene was in between."""
+    settings = bpy.context.scene.puppet_master
+    before = settings.result_folder, len(bpy.context.scene.puppet_master_preview.history)
+    assert before[0]
+    path = str(OUT / "box.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.read_homefile()
+    yield 0.5
+    assert not bpy.context.scene.puppet_master.result_folder
+    bpy.ops.wm.open_mainfile(filepath=path)
+    yield 1.0
+    scene = bpy.context.scene
+    after = scene.puppet_master.result_folder, len(scene.puppet_master_preview.history)
+    assert [after[0], after[1]] == [before[0], before[1]], (before, after)
+    window.area.spaces.active.region_3d.view_perspective = "CAMERA"
+    scene.frame_set(scene.puppet_master.result_frame + 13)
+    yield 0.7
+    window.screenshot("10b-opened-again.png")
+
+
 def preferences(window):
     """The add-on's preferences, in the place of the 3D viewport."""
     own = bpy.context.preferences.addons[PACKAGE].preferences
@@ -162,6 +186,20 @@ def preferences(window):
     bpy.ops.preferences.addon_expand(module=PACKAGE)
     yield 1.5
     window.screenshot("11-preferences.png")
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window.window, area=area, region=region):
+        for _ in range(30):
+            bpy.ops.view2d.scroll_down(deltay=60)
+    yield 1.0
+    window.screenshot("12-models.png")
+    yield from window.move(area.x + area.width // 2, area.y + area.height // 2)
+    with bpy.context.temp_override(window=window.window, area=area, region=region):
+        bpy.ops.puppet_master.pull_model("INVOKE_DEFAULT", name="svd")
+    yield 1.0
+    window.screenshot("13-licences.png")
+    window.key("ESC")
+    yield 0.5
+    assert pulls.task() is None, pulls.task().text()
     area.ui_type = "VIEW_3D"
 
 
