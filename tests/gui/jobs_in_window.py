@@ -139,18 +139,21 @@ def press(window, operator, across=0.5, down=0.3):
 
 
 def in_image_editor(window):
-    """Turn the lower left area into an Image Editor and show the preview there."""
-    area = next(area for area in window.window.screen.areas if area.type in ("DOPESHEET_EDITOR", "TIMELINE"))
-    kind = area.ui_type
+    """Turn the 3D viewport into an Image Editor and show the preview there."""
+    area = window.area
     area.ui_type = "IMAGE_EDITOR"
     yield 0.5
     bpy.ops.puppet_master.show_in_image_editor()
     yield 0.5
     assert area.spaces.active.image.name.startswith("Puppet Preview")
     assert area.spaces.active.image_user.frame_duration == 14
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window.window, area=area, region=region):
+        bpy.ops.image.view_all(fit_view=True)
+    yield 0.5
     window.screenshot("05b-image-editor.png")
-    area.ui_type = kind
-    yield 0.3
+    area.ui_type = "VIEW_3D"
+    yield 0.5
 
 
 def saved_and_opened(window):
