@@ -219,6 +219,7 @@ def follow_the_scene(window):
     assert drags()[0].anchor_state == "GONE"
     assert near(places(0)[0], start, 0.001)
     settings().active_drag = 0
+    window.area.tag_redraw()
     yield 0.9  # panels grow with an animation
     window.screenshot("09-object-gone.png")
     bpy.ops.ed.undo_push(message="Deleted")
