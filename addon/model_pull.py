@@ -102,7 +102,9 @@ class PullModel(_Model):
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         """Show what is downloaded and on what terms."""
-        return context.window_manager.invoke_props_dialog(self, width=DIALOG_WIDTH)
+        return context.window_manager.invoke_props_dialog(
+            self, width=DIALOG_WIDTH, title=f"Download {self.name}", confirm_text="Download"
+        )
 
     def draw(self, context: Context) -> None:
         """Draw the terms and the question."""
