@@ -168,7 +168,9 @@ def _draw_state(layout: UILayout, context: Context) -> None:
     row.alert = shown.state is backend_state.State.FAILED
     row.label(text=f"{translated('Backend')}: {translated(shown.state.value)}", icon=backend_state.ICONS[shown.state])
     if shown.mend:
-        row.operator(shown.mend, text=shown.mend_text)
+        button = row.row()
+        button.alignment = "RIGHT"  # as wide as its text: the state beside it needs the room
+        button.operator(shown.mend, text=shown.mend_text)
     # Jobs that failed say why themselves.
     if shown.why and not (shown.state is backend_state.State.FAILED and jobs.listed()):
         draw_text(layout, context, without_log(shown.why))
