@@ -118,7 +118,7 @@ def scenario():
     assert link.pid() is None
     window.screenshot("09-not-again.png")
     done("killed twice, it is not started again by itself")
-    yield from press(window, "puppet_master.restart_backend", across=0.7)
+    yield from press(window, "puppet_master.restart_backend", across=0.85)
     yield from wait_for(lambda: state.shown().state is state.State.READY, 60, "the restarted backend")
     window.screenshot("10-restarted.png")
     done("Restart Backend mends it")
