@@ -58,7 +58,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "Seed": ("Startwert", "シード"),
     "Lock Seed": ("Startwert sperren", "シードを固定"),
     "Variations": ("Varianten", "バリエーション"),
-    "Model Defaults": ("Vorgaben des Modells", "モデルの既定値"),
+    "Model Defaults": ("Modellvorgaben", "モデルの既定値"),
     "Frames": ("Bilder", "フレーム数"),
     "Steps": ("Schritte", "ステップ数"),
     "Guidance First": ("Führung am Anfang", "ガイダンス 開始"),
