@@ -94,7 +94,7 @@ def scenario():
     yield 0.7
     window.screenshot("06-estimate.png")
     done("three variations wait or run, with an estimate of the first")
-    yield from press(window, f"puppet_master.cancel(serial={first.serial})", across=0.83, down=0.55)
+    yield from press(window, f"puppet_master.cancel(serial={first.serial})", across=0.83, down=0.4)
     yield from wait_for(lambda: first.state is jobs.State.CANCELLED, 30, "the cancelled job")
     yield from wait_for(lambda: jobs.under_way()[0].state is jobs.State.RUNNING, 30, "the next job")
     yield 0.5
