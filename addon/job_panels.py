@@ -30,6 +30,7 @@ from .saving import DismissSaving, ExportPreview
 from .translations import translated
 
 PICTURE_SCALE = 5.0
+SHORT = 8  # letters of a button that fits beside the backend's state
 JOB_ICONS = {State.DONE: "CHECKMARK", State.FAILED: "ERROR", State.CANCELLED: "X"}
 
 
@@ -168,8 +169,9 @@ def _draw_state(layout: UILayout, context: Context) -> None:
     row.alert = shown.state is backend_state.State.FAILED
     row.label(text=f"{translated('Backend')}: {translated(shown.state.value)}", icon=backend_state.ICONS[shown.state])
     if shown.mend:
-        button = row.row()
-        button.alignment = "RIGHT"  # as wide as its text: the state beside it needs the room
+        button = row.row() if len(shown.mend_text) <= SHORT else layout.row()
+        if len(shown.mend_text) <= SHORT:
+            button.alignment = "RIGHT"  # as wide as its text: the state beside it needs the room
         button.operator(shown.mend, text=shown.mend_text)
     # Jobs that failed say why themselves.
     if shown.why and not (shown.state is backend_state.State.FAILED and jobs.listed()):
