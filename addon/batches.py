@@ -17,7 +17,8 @@ FONT = 0
 TEXT_SIZE = 11.0  # at interface scale 1
 WHITE: Colour = (1.0, 1.0, 1.0, 1.0)
 DARK: Colour = (0.0, 0.0, 0.0, 0.8)
-RIM = ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))  # pixels at interface scale 1
+# Offsets of a label's dark copies, in pixels at interface scale 1: with the corners, so that white shows on white.
+RIM = tuple((across, up) for across in (-1.2, 0.0, 1.2) for up in (-1.2, 0.0, 1.2) if (across, up) != (0.0, 0.0))
 
 
 class Batches:

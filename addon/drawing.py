@@ -13,11 +13,17 @@ from .translations import translated
 LETTER_PIXELS = 7.0  # width of an average letter at interface scale 1
 
 
-def draw_text(layout: UILayout, context: Context, text: str, icon: str = "NONE") -> None:
-    """A text, translated if it can be, in lines as wide as the panel: labels do not wrap by themselves."""
+def draw_text(
+    layout: UILayout, context: Context, text: str, icon: str = "NONE", width: float | None = None
+) -> None:
+    """A text, translated if it can be, in lines as wide as the panel: labels do not wrap by themselves.
+
+    `width` is that of a dialog, in pixels at interface scale 1: its region is still the one it was called from.
+    """
     text = translated(text)
-    scale = context.preferences.system.ui_scale
-    letters = int(context.region.width / (LETTER_PIXELS * scale)) - (6 if icon != "NONE" else 4)
+    if width is None:
+        width = context.region.width / context.preferences.system.ui_scale
+    letters = int(width / LETTER_PIXELS) - (6 if icon != "NONE" else 4)
     column = layout.column(align=True)
     column.scale_y = 0.85
     for number, line in enumerate(textwrap.wrap(text, max(letters, 16))):

@@ -24,7 +24,7 @@ from bpy.types import Context, Image, Object, PropertyGroup, Scene
 
 from ..backend.errors import InputError
 from ..backend.protocol import MAX_FRAMES, MAX_STEPS, Drag, DragPoint
-from . import still_status
+from . import still_status, translations
 
 EASE_ITEMS = (
     ("linear", "Linear", "Constant speed between points"),
@@ -110,7 +110,10 @@ class PuppetDrag(PropertyGroup):
         name="Enabled", description="Whether previews follow this drag", default=True
     )
     ease: EnumProperty(
-        name="Ease", description="How the drag moves between its points", items=EASE_ITEMS
+        name="Ease",
+        description="How the drag moves between its points",
+        items=EASE_ITEMS,
+        translation_context=translations.OWN,
     )
     points: CollectionProperty(type=PuppetDragPoint, name="Points")
     color: FloatVectorProperty(

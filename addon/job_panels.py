@@ -30,6 +30,7 @@ from .saving import DismissSaving, ExportPreview
 from .translations import translated
 
 PICTURE_SCALE = 5.0
+SHORT = 8  # letters of a button that fits beside the backend's state
 JOB_ICONS = {State.DONE: "CHECKMARK", State.FAILED: "ERROR", State.CANCELLED: "X"}
 
 
@@ -168,7 +169,10 @@ def _draw_state(layout: UILayout, context: Context) -> None:
     row.alert = shown.state is backend_state.State.FAILED
     row.label(text=f"{translated('Backend')}: {translated(shown.state.value)}", icon=backend_state.ICONS[shown.state])
     if shown.mend:
-        row.operator(shown.mend, text=shown.mend_text)
+        button = row.row() if len(shown.mend_text) <= SHORT else layout.row()
+        if len(shown.mend_text) <= SHORT:
+            button.alignment = "RIGHT"  # as wide as its text: the state beside it needs the room
+        button.operator(shown.mend, text=shown.mend_text)
     # Jobs that failed say why themselves.
     if shown.why and not (shown.state is backend_state.State.FAILED and jobs.listed()):
         draw_text(layout, context, without_log(shown.why))
@@ -210,7 +214,8 @@ def _draw_jobs(layout: UILayout, context: Context, listed: tuple[PreviewJob, ...
         head.operator(CancelPreview.bl_idname, text="Cancel All", icon="X").serial = 0
     else:
         head.operator(ClearJobs.bl_idname, text="", icon="X", emboss=False)
-    for job in listed:
+    # What runs is on top: its estimate is what is looked at.
+    for job in (*(job for job in reversed(listed) if not job.state.final), *(job for job in listed if job.state.final)):
         # A single result lies over the camera's view: a second picture of it would only push the buttons down.
         _draw_job(layout.box(), context, job, pictured=len(listed) > 1 or not job.state.final)
 

@@ -14,6 +14,8 @@ from ..backend.errors import InputError, LicenceError, PuppetMasterError
 from ..backend.published import PUBLISHED, find_published
 from . import background, drawing, install, models, preferences
 
+DIALOG_WIDTH = 520  # pixels at interface scale 1
+
 _task: background.Task | None = None
 
 
@@ -100,15 +102,17 @@ class PullModel(_Model):
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         """Show what is downloaded and on what terms."""
-        return context.window_manager.invoke_props_dialog(self, width=520)
+        return context.window_manager.invoke_props_dialog(
+            self, width=DIALOG_WIDTH, title=f"Download {self.name}", confirm_text="Download"
+        )
 
     def draw(self, context: Context) -> None:
         """Draw the terms and the question."""
         layout, model = self.layout, PUBLISHED[self.name]
-        drawing.draw_text(layout, context, f"{model.about}; {model.bytes / 1e9:.1f} GB", "IMPORT")
+        drawing.draw_text(layout, context, f"{model.about}; {model.bytes / 1e9:.1f} GB", "IMPORT", DIALOG_WIDTH)
         for licence in model.licences:
             box = layout.box()
-            drawing.draw_text(box, context, f"{licence.title}: {licence.terms}")
+            drawing.draw_text(box, context, f"{licence.title}: {licence.terms}", width=DIALOG_WIDTH)
             box.operator("wm.url_open", text="Read the Licence", icon="URL").url = licence.address
         layout.prop(self, "accepted")
 

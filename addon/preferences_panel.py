@@ -23,7 +23,7 @@ def draw(preferences: Preferences, layout: UILayout, context: Context) -> None:
     _draw_environment(layout.box(), context, preferences, shown)
     _draw_running(layout.box(), preferences)
     _draw_results(layout.box(), preferences)
-    _draw_models(layout.box(), context, preferences)
+    _draw_models(layout.box(), context, preferences, shown)
     _draw_help(layout.box(), context, preferences, shown)
 
 
@@ -64,10 +64,11 @@ def _draw_environment(
         layout.label(text="Looking what is installed")
         return
     row = layout.row()
-    unused = ", not used" if preferences.backend_python else ""
+    whole = found.condition in (Condition.COMPLETE, Condition.OUTDATED)
+    unused = ", not used" if whole and preferences.backend_python else ""
     row.label(text=f"Environment: {found.condition.value}{unused}", icon="PACKAGE")
     buttons = row.row(align=True)
-    if found.condition in (Condition.COMPLETE, Condition.OUTDATED):
+    if whole:
         words = "Upgrade" if found.condition is Condition.OUTDATED else "Reinstall"
         buttons.operator("puppet_master.install_backend", text=words, icon="IMPORT")
         buttons.operator("puppet_master.verify_backend", icon="CHECKMARK")
@@ -101,7 +102,7 @@ def _draw_results(layout: UILayout, preferences: Preferences) -> None:
     column.prop(preferences, "history_limit")
 
 
-def _draw_models(layout: UILayout, context: Context, preferences: Preferences) -> None:
+def _draw_models(layout: UILayout, context: Context, preferences: Preferences, shown: backend_state.Shown) -> None:
     row = layout.row()
     row.label(text="Models", icon="FILE_3D")
     row.operator("puppet_master.measure_models", icon="FILE_REFRESH")
@@ -115,12 +116,16 @@ def _draw_models(layout: UILayout, context: Context, preferences: Preferences) -
             line.operator("puppet_master.remove_model", text="", icon="TRASH").name = model.name
         if model.fault:
             drawing.draw_text(layout, context, model.fault, "ERROR")
-    for name in model_pull.missing():
+    missing = model_pull.missing()
+    for name in missing:
         line = layout.row()
         line.label(text=f"{name}: {PUBLISHED[name].bytes / 1e9:.1f} GB to download")
         button = line.row()
         button.enabled = not model_pull.busy()
         button.operator("puppet_master.pull_model", icon="IMPORT").name = name
+    if missing and not shown.online:
+        words = f"Downloading needs the network; allow it under {install.WHERE_TO_ALLOW}"
+        drawing.draw_text(layout, context, words, "INTERNET_OFFLINE")
     if (task := model_pull.task()) is not None:
         _draw_task(layout, context, task)
         if not task.over:

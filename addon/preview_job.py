@@ -326,5 +326,9 @@ def _failed(error: PuppetMasterError) -> Update:
 def _detail(status: dict[str, Any]) -> str:
     if status["stage"] != "sampling" or not status["step"]:
         return status["stage"]
-    left = "" if status["eta_s"] is None else f", {status['eta_s']:.0f} s left"
+    left = "" if status["eta_s"] is None else f", {_span(status['eta_s'])} left"
     return f"step {status['step']} of {status['steps']}{left}"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

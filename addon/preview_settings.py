@@ -16,7 +16,7 @@ from bpy.props import (
 )
 from bpy.types import Context, PropertyGroup, Scene
 
-from . import models, playback
+from . import models, playback, translations
 from .compat import RELATIVE_PATH
 from .drawing import redraw_views
 
@@ -64,7 +64,11 @@ class PuppetPreviewSettings(PropertyGroup):
     """How previews of this scene are made and shown."""
 
     quality: EnumProperty(
-        name="Quality", description="How many sampling steps are taken", items=QUALITY_ITEMS, default=models.NORMAL
+        name="Quality",
+        description="How many sampling steps are taken",
+        items=QUALITY_ITEMS,
+        default=models.NORMAL,
+        translation_context=translations.OWN,
     )
     seed_locked: BoolProperty(
         name="Lock Seed",

@@ -9,7 +9,9 @@ from __future__ import annotations
 import bpy
 
 LANGUAGES = ("de_DE", "ja_JP")
-CONTEXTS = ("*", "Operator")
+# For words that Blender's own table takes for something else: "Normal" is a surface's there, "Ease" is to make simpler.
+OWN = "Puppet Master"
+CONTEXTS = ("*", "Operator", OWN)
 
 _TABLE: dict[str, tuple[str, str]] = {
     # Panels and their parts
@@ -43,6 +45,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "Mirror Drags": ("Züge spiegeln", "ドラッグをミラー"),
     "Delete Handles": ("Griffe löschen", "ハンドルを削除"),
     "Box Select Handles": ("Griffe im Rechteck auswählen", "ハンドルをボックス選択"),
+    "Ease": ("Übergang", "イージング"),
     "Linear": ("Linear", "リニア"),
     "Smooth": ("Weich", "スムーズ"),
     "Time": ("Zeit", "時間"),
@@ -54,11 +57,13 @@ _TABLE: dict[str, tuple[str, str]] = {
     "Model": ("Modell", "モデル"),
     "Quality": ("Qualität", "品質"),
     "Draft": ("Entwurf", "ドラフト"),
+    "Normal": ("Normal", "標準"),
     "Final": ("Endgültig", "最終"),
+    "Custom": ("Eigene", "カスタム"),
     "Seed": ("Startwert", "シード"),
     "Lock Seed": ("Startwert sperren", "シードを固定"),
     "Variations": ("Varianten", "バリエーション"),
-    "Model Defaults": ("Vorgaben des Modells", "モデルの既定値"),
+    "Model Defaults": ("Modellvorgaben", "モデルの既定値"),
     "Frames": ("Bilder", "フレーム数"),
     "Steps": ("Schritte", "ステップ数"),
     "Guidance First": ("Führung am Anfang", "ガイダンス 開始"),

@@ -41,7 +41,7 @@ class TrainingClipsPanel(Panel):
             column.prop(settings, "count")
         for name in SHOWN:
             if name not in ONLY_SAMPLED or settings.engine != "workbench":
-                column.row(align=True).prop(settings, name)  # in a row, several choices stand side by side
+                column.column(align=True).prop(settings, name)  # several choices stand below each other
         column.prop(settings, "out")
         button = self.layout.row()
         button.scale_y = 1.4

@@ -31,6 +31,15 @@ def test_blender_shows_the_labels_in_its_own_language(in_language, language, exp
     assert translations.translated("a text that nobody wrote") == "a text that nobody wrote"
 
 
+def test_words_that_blender_takes_for_something_else_are_looked_up_as_ours(in_language, scene):
+    in_language("de_DE")
+    quality = scene.puppet_master_preview.bl_rna.properties["quality"]
+    assert bpy.app.translations.pgettext("Normal", quality.translation_context) == "Normal"
+    assert bpy.app.translations.pgettext("Custom", quality.translation_context) == "Eigene"
+    ease = bpy.types.PropertyGroup.bl_rna_get_subclass_py("PuppetDrag").bl_rna.properties["ease"]
+    assert bpy.app.translations.pgettext("Ease", ease.translation_context) == "Übergang"
+
+
 def test_the_table_holds_no_text_that_the_interface_does_not_show(repository):
     sources = [path.read_text("utf-8") for path in (repository / "addon").glob("*.py") if path.stem != "translations"]
     sources += [path.read_text("utf-8") for path in (repository / "data_gen").rglob("*.py")]

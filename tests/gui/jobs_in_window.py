@@ -19,8 +19,9 @@ from driver import OUT, Window, run, wait_for
 from preview_in_window import make_box, watch_ticks
 
 PACKAGE = "bl_ext.user_default.puppet_master"
-jobs, link, pace, state = (
-    importlib.import_module(f"{PACKAGE}.addon.{name}") for name in ("jobs", "backend_link", "pace", "backend_state")
+jobs, link, pace, state, pulls = (
+    importlib.import_module(f"{PACKAGE}.addon.{name}")
+    for name in ("jobs", "backend_link", "pace", "backend_state", "model_pull")
 )
 report = {"blender": bpy.app.version_string, "steps": []}
 STEPS = 4000
@@ -93,7 +94,7 @@ def scenario():
     yield 0.7
     window.screenshot("06-estimate.png")
     done("three variations wait or run, with an estimate of the first")
-    yield from press(window, f"puppet_master.cancel(serial={first.serial})", across=0.83, down=0.55)
+    yield from press(window, f"puppet_master.cancel(serial={first.serial})", across=0.83, down=0.4)
     yield from wait_for(lambda: first.state is jobs.State.CANCELLED, 30, "the cancelled job")
     yield from wait_for(lambda: jobs.under_way()[0].state is jobs.State.RUNNING, 30, "the next job")
     yield 0.5
@@ -117,13 +118,15 @@ def scenario():
     assert link.pid() is None
     window.screenshot("09-not-again.png")
     done("killed twice, it is not started again by itself")
-    yield from press(window, "puppet_master.restart_backend", across=0.7)
+    yield from press(window, "puppet_master.restart_backend", across=0.85)
     yield from wait_for(lambda: state.shown().state is state.State.READY, 60, "the restarted backend")
     window.screenshot("10-restarted.png")
     done("Restart Backend mends it")
 
+    yield from saved_and_opened(window)
+    done("saved and opened again, the file has its previews")
     yield from preferences(window)
-    done("the preferences show the backend, the models and the log")
+    done("the preferences show the backend, the models and the log; a download asks about its licences first")
     report["main_thread_ms"] = {what: round(seconds * 1000, 1) for what, seconds in pace.longest().items()}
     report["backend_pid"] = link.pid()
 
@@ -136,18 +139,42 @@ def press(window, operator, across=0.5, down=0.3):
 
 
 def in_image_editor(window):
-    """Turn the lower left area into an Image Editor and show the preview there."""
-    area = next(area for area in window.window.screen.areas if area.type in ("DOPESHEET_EDITOR", "TIMELINE"))
-    kind = area.ui_type
+    """Turn the 3D viewport into an Image Editor and show the preview there."""
+    area = window.area
     area.ui_type = "IMAGE_EDITOR"
     yield 0.5
     bpy.ops.puppet_master.show_in_image_editor()
     yield 0.5
     assert area.spaces.active.image.name.startswith("Puppet Preview")
     assert area.spaces.active.image_user.frame_duration == 14
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window.window, area=area, region=region):
+        bpy.ops.image.view_all(fit_view=True)
+    yield 0.5
     window.screenshot("05b-image-editor.png")
-    area.ui_type = kind
-    yield 0.3
+    area.ui_type = "VIEW_3D"
+    yield 0.5
+
+
+def saved_and_opened(window):
+    """The file with its previews, after the start-up scene was in between."""
+    settings = bpy.context.scene.puppet_master
+    before = settings.result_folder, len(bpy.context.scene.puppet_master_preview.history)
+    assert before[0]
+    path = str(OUT / "box.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.read_homefile()
+    yield 0.5
+    assert not bpy.context.scene.puppet_master.result_folder
+    bpy.ops.wm.open_mainfile(filepath=path)
+    yield 1.0
+    scene = bpy.context.scene
+    after = scene.puppet_master.result_folder, len(scene.puppet_master_preview.history)
+    assert [after[0], after[1]] == [before[0], before[1]], (before, after)
+    window.area.spaces.active.region_3d.view_perspective = "CAMERA"
+    scene.frame_set(scene.puppet_master.result_frame + 13)
+    yield 0.7
+    window.screenshot("10b-opened-again.png")
 
 
 def preferences(window):
@@ -162,6 +189,20 @@ def preferences(window):
     bpy.ops.preferences.addon_expand(module=PACKAGE)
     yield 1.5
     window.screenshot("11-preferences.png")
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window.window, area=area, region=region):
+        for _ in range(30):
+            bpy.ops.view2d.scroll_down(deltay=60)
+    yield 1.0
+    window.screenshot("12-models.png")
+    yield from window.move(area.x + area.width // 2, area.y + area.height // 2)
+    with bpy.context.temp_override(window=window.window, area=area, region=region):
+        bpy.ops.puppet_master.pull_model("INVOKE_DEFAULT", name="svd")
+    yield 1.0
+    window.screenshot("13-licences.png")
+    window.key("ESC")
+    yield 0.5
+    assert pulls.task() is None, pulls.task().text()
     area.ui_type = "VIEW_3D"
 
 

@@ -8,6 +8,7 @@ import bpy
 preferences = bpy.context.preferences
 preferences.view.show_splash = False
 preferences.view.smooth_view = 0
+preferences.system.viewport_aa = "FXAA"  # one drawing in place of eight: a processor draws here
 preferences.view.show_developer_ui = True
 preferences.use_preferences_save = False
 addon = preferences.addons["bl_ext.user_default.puppet_master"].preferences

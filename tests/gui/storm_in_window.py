@@ -47,6 +47,8 @@ def scenario():
         if number % 25 == 24:
             look_through_camera(window)
             yield 0.05
+        if number % 200 == 199:
+            print(f"{number + 1} events in {time.monotonic() - began:.0f} s", flush=True)
     window.key("ESC")
     window.event("LEFTMOUSE", "RELEASE")
     yield 0.3

@@ -58,7 +58,11 @@ def scenario():
     button = yield from window.find_button("puppet_master.preview()", down=0.3)
     yield from window.click(*button)
     yield from wait_for(lambda: jobs.current() is not None, 60, "the job")
-    yield 0.8  # panels grow with an animation
+    for _ in range(20):
+        window.area.tag_redraw()
+        yield 0.1  # panels grow with an animation
+    window.screenshot("3-starting.png")
+    yield from wait_for(lambda: jobs.current().progress > 0 or not jobs.running(), 600, "its progress")
     window.screenshot("3-running.png")
     yield from wait_for(lambda: not jobs.running(), 600, "the preview")
     assert jobs.current().state is jobs.State.DONE, jobs.current().text()
