@@ -196,6 +196,7 @@ def test_interrupted_fetch_says_so_and_keeps_what_is_whole(fetch, hub, ids, tmp_
     while not ((tmp_path / "out/aa11.glb").exists() and hub.sent[slow]) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
+    time.sleep(1.0)  # for the signal to be taken note of, before the hub goes on
     hub.stall.set()
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "error: interrupted" in said
