@@ -47,10 +47,10 @@ def strips_of(editor: SequenceEditor) -> Any:
 def leave(code: int) -> NoReturn:
     """End this Python with an exit code that is kept.
 
-    Blender 4.2 as a module crashes when it cleans up after this add-on, likely its property groups: there it must not
-    come to that.
+    Blender 4.2 as a module crashes when it cleans up after this add-on, likely its property groups, and 4.5 never ends:
+    there it must not come to that.
     """
-    if not bpy.app.binary_path and bpy.app.version < (4, 5, 0):
+    if not bpy.app.binary_path and bpy.app.version < (5, 0, 0):
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
