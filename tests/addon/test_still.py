@@ -42,7 +42,7 @@ def test_the_still_has_the_size_asked_for_and_is_transparent_around_the_object(o
     with Image.open(still.path) as image:
         assert (image.format, image.mode, image.size) == ("PNG", "RGBA", (80, 40))
         alpha = np.asarray(image)[..., 3]
-    assert alpha[20, 40] == 255
+    assert alpha[20, 40] >= 254  # Blender 4.5 rounds down
     assert alpha[[0, 0, -1, -1], [0, -1, 0, -1]].tolist() == [0, 0, 0, 0]
     # The near face is 3.5 away, where a 50 mm lens on 36 mm sees 2.52 across: 31.7 of 80 pixels.
     assert (alpha > 127).sum() == pytest.approx(31.7**2, rel=0.05)

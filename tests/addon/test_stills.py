@@ -54,7 +54,7 @@ def test_the_render_result_becomes_the_still(scene):
     settings = scene.puppet_master
     assert (settings.still.width, settings.still.height) == (32, 24)
     alpha = pixels(settings.still_path)[..., 3]
-    assert (alpha[12, 16], alpha[0, 0]) == (255, 0)
+    assert alpha[12, 16] >= 254 and alpha[0, 0] == 0  # Blender 4.5 rounds down
     assert still_status.note(scene) == ""
 
 
