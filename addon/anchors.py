@@ -13,7 +13,7 @@ from bpy.app.handlers import persistent
 from bpy.types import Depsgraph, Object, PropertyGroup, Scene
 
 from ..backend.errors import InputError
-from . import pace, still_status, surface
+from . import handles, pace, still_status, surface
 from .projection import CameraView
 
 # Positions that differ by less are the same: writing them would make work for every window.
@@ -112,8 +112,7 @@ def _move_start(drag: PropertyGroup, x: float, y: float) -> None:
     if abs(start.x - x) < TOLERANCE and abs(start.y - y) < TOLERANCE:
         return
     # A pin stays one: all of it goes along.
-    pin = all(point.x == start.x and point.y == start.y for point in drag.points)
-    for point in drag.points if pin else (start,):
+    for point in drag.points if handles.is_pin(drag) else (start,):
         point.x, point.y = x, y
 
 

@@ -12,7 +12,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..backend.errors import PuppetMasterError, RequirementError
-from . import backend_link, install, jobs, models, pace, preferences
+from . import backend_link, install, jobs, model_pull, models, pace, preferences
 from .backend_link import Phase
 from .install import Condition
 
@@ -56,6 +56,7 @@ class Shown:
         found: what is installed.
         online: whether Blender may go online.
         log: last lines of the backend's log.
+        missing: models that can be downloaded and are not there.
     """
 
     state: State = State.STOPPED
@@ -65,6 +66,7 @@ class Shown:
     found: install.Found | None = None
     online: bool = False
     log: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 _shown = Shown()
@@ -80,7 +82,7 @@ def refresh() -> Shown:
     global _shown
     found = install.look(preferences.backend_root())
     state, why, mend, text = _judge(found)
-    _shown = Shown(state, why, mend, text, found, bool(bpy.app.online_access), _log_lines())
+    _shown = Shown(state, why, mend, text, found, bool(bpy.app.online_access), _log_lines(), model_pull.missing())
     for scene in bpy.data.scenes:
         models.look_up(scene.puppet_master.model)
     return _shown

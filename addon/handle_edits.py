@@ -93,17 +93,11 @@ def select(settings: PropertyGroup, targets: Sequence[Target], mode: str = "SET"
         settings.active_drag = targets[-1][0]
 
 
-def is_pin(drag: PropertyGroup) -> bool:
-    """Whether all points of a stored drag coincide."""
-    first = drag.points[0] if len(drag.points) else None
-    return first is not None and all(point.x == first.x and point.y == first.y for point in drag.points)
-
-
 def with_pins(settings: PropertyGroup, targets: Iterable[Target]) -> list[Target]:
     """The targets, and all points of the pins among them: a pin moves as a whole."""
     wanted = set(targets)
     for index in {index for index, _ in wanted}:
-        if is_pin(settings.drags[index]):
+        if handles.is_pin(settings.drags[index]):
             wanted.update(all_points(settings, [index]))
     return sorted(wanted)
 

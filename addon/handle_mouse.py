@@ -115,8 +115,7 @@ class HandleMouse(MouseEdit, Operator):
             return {"CANCELLED"}
         scale = context.preferences.system.ui_scale
         mouse = event.mouse_region_x, event.mouse_region_y
-        self.handle = picking.handle_at(settings, frame, *mouse, scale)
-        self.path = picking.path_at(settings, frame, *mouse, scale) if self.handle is None else None
+        self.handle, self.path = picking.under_mouse(settings, frame, *mouse, scale)
         self.targets, self.time = [], 0.0
         if self.handle is not None:
             return self._on_handle(context, event, settings)

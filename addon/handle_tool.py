@@ -65,11 +65,9 @@ class HandleHover(Operator):
             return {"PASS_THROUGH"}
         settings, mouse = context.scene.puppet_master, (event.mouse_region_x, event.mouse_region_y)
         scale = context.preferences.system.ui_scale
-        handle = picking.handle_at(settings, frame, *mouse, scale)
-        path = picking.path_at(settings, frame, *mouse, scale) if handle is None else None
-        now = feedback.current
-        if (handle, path) != (now.hovered, now.hovered_path):
-            now.hovered, now.hovered_path = handle, path
+        found, now = picking.under_mouse(settings, frame, *mouse, scale), feedback.current
+        if found != (now.hovered, now.hovered_path):
+            now.hovered, now.hovered_path = found
             context.area.tag_redraw()
         return {"PASS_THROUGH"}
 

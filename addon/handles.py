@@ -334,6 +334,12 @@ def to_drag(item: PuppetDrag) -> Drag:
     return Drag(item.name, points, item.ease)
 
 
+def is_pin(drag: PuppetDrag) -> bool:
+    """Whether all points of a stored drag coincide."""
+    first = drag.points[0] if len(drag.points) else None
+    return first is not None and all(point.x == first.x and point.y == first.y for point in drag.points)
+
+
 def drags_of(scene: Scene) -> tuple[Drag, ...]:
     """The enabled drags of a scene, in list order.
 

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import bpy
 from bpy.props import BoolProperty, StringProperty
 from bpy.types import Context, Event, Operator
 
-from ..backend import launch, registry
+from ..backend import registry
 from ..backend.errors import InputError, LicenceError, PuppetMasterError
 from ..backend.published import PUBLISHED, find_published
 from . import background, drawing, install, models, preferences
@@ -59,8 +57,7 @@ def _begin(title: str, arguments: list[str]) -> background.Task:
     global _task
     if busy():
         raise InputError("a model is on its way already; wait for it or cancel it")
-    python = preferences.backend_python()
-    begun = background.Task(title, [python, str(Path(launch.__file__)), "model", *arguments], _done)
+    begun = background.Task(title, preferences.backend_command("model", *arguments), _done)
     background.run(begun)
     _task = begun
     return begun

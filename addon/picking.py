@@ -17,6 +17,14 @@ DRAG_PIXELS = 4.0  # a press that moves less is a click
 PATH_SAMPLES = 33
 
 
+def under_mouse(
+    settings: PropertyGroup, frame: Framing, x: float, y: float, scale: float
+) -> tuple[Target | None, int | None]:
+    """What the mouse would take: a handle, else a path; see `handle_at` and `path_at`."""
+    handle = handle_at(settings, frame, x, y, scale)
+    return handle, path_at(settings, frame, x, y, scale) if handle is None else None
+
+
 def handle_at(settings: PropertyGroup, frame: Framing, x: float, y: float, scale: float) -> Target | None:
     """The nearest handle within reach; of those equally near the selected, then the later one in the path.
 

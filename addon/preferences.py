@@ -12,7 +12,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy.types import AddonPreferences, Context
 
-from ..backend import registry
+from ..backend import launch, registry
 from ..backend.errors import InputError, OutputError, RequirementError
 from . import backend_link, install
 from .compat import RELATIVE_PATH
@@ -130,6 +130,11 @@ def backend_python() -> str:
         f"{'go on with' if unfinished else 'begin'} it, or choose a Backend Python, "
         "under Edit > Preferences > Add-ons > Puppet Master"
     )
+
+
+def backend_command(*words: str) -> list[str]:
+    """A command of the backend's command line, for a process of its own. Raises as `backend_python`."""
+    return [backend_python(), str(Path(launch.__file__)), *words]
 
 
 def backend_settings() -> backend_link.Settings:

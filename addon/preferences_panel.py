@@ -116,14 +116,13 @@ def _draw_models(layout: UILayout, context: Context, preferences: Preferences, s
             line.operator("puppet_master.remove_model", text="", icon="TRASH").name = model.name
         if model.fault:
             drawing.draw_text(layout, context, model.fault, "ERROR")
-    missing = model_pull.missing()
-    for name in missing:
+    for name in shown.missing:
         line = layout.row()
         line.label(text=f"{name}: {PUBLISHED[name].bytes / 1e9:.1f} GB to download")
         button = line.row()
         button.enabled = not model_pull.busy()
         button.operator("puppet_master.pull_model", icon="IMPORT").name = name
-    if missing and not shown.online:
+    if shown.missing and not shown.online:
         words = f"Downloading needs the network; allow it under {install.WHERE_TO_ALLOW}"
         drawing.draw_text(layout, context, words, "INTERNET_OFFLINE")
     if (task := model_pull.task()) is not None:

@@ -26,7 +26,6 @@ from ..backend.registry import find_model, read_info
 from . import handles, preferences
 from .still import render_still
 
-LAUNCHER = Path(__file__).parents[1] / "backend" / "launch.py"
 # Options that go on as they are.
 PASSED = ("model", "frames", "steps", "guidance", "seed", "fit", "background", "device")
 
@@ -51,12 +50,12 @@ def _make(given: argparse.Namespace) -> int:
     size = parse_size(given.size) if given.size else None
     drags = tuple(load_drags(given.drags)) if given.drags else handles.drags_of(scene)
     _check(given, drags)
-    python = preferences.backend_python()
+    command = preferences.backend_command("preview")
     with tempfile.TemporaryDirectory(prefix="puppet-master-") as folder:
         still = render_still(scene, Path(folder) / "still.png", size)
         drag_file = Path(folder) / "drags.json"
         drag_file.write_text(json.dumps(drags_to_json(drags)), encoding="utf-8")
-        return _run([python, str(LAUNCHER), "preview", str(still.path), "--drags", str(drag_file), *_words(given)])
+        return _run([*command, str(still.path), "--drags", str(drag_file), *_words(given)])
 
 
 def _check_opened(words: Sequence[str]) -> None:

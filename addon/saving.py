@@ -14,7 +14,6 @@ from . import background, history, jobs, playback, preferences
 from .playback_operators import OnPreview
 from .stills import title
 
-LAUNCHER = Path(__file__).parents[1] / "backend" / "launch.py"
 FORMAT_ITEMS = (
     ("MP4", "mp4", "H.264 video, plays everywhere"),
     ("GIF", "GIF", "Moving picture of 256 colours a frame, repeats by itself"),
@@ -125,10 +124,8 @@ class DismissSaving(Operator):
 
 def export_task(folder: Path, target: Path, fps: float, loops: int) -> background.Task:
     """The program that saves a preview. Raises `RequirementError` if the backend is not installed."""
-    command = [preferences.backend_python(), str(LAUNCHER), "export", str(folder), "--out", str(target)]
-    return background.Task(
-        f"Saving {target.name}", [*command, "--fps", f"{fps:g}", "--loops", str(loops), "--json"]
-    )
+    words = ["--out", str(target), "--fps", f"{fps:g}", "--loops", str(loops), "--json"]
+    return background.Task(f"Saving {target.name}", preferences.backend_command("export", str(folder), *words))
 
 
 _CLASSES = (ExportPreview, DismissSaving)

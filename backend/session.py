@@ -40,9 +40,7 @@ if TYPE_CHECKING:
 
 STILL_MAKER = "puppet_master.addon.still_maker"  # by name: the backend imports no other room
 SCENE = ".blend"
-CHOICES = (
-    "model", "frames", "steps", "guidance", "preset", "guidance_interval", "feature_reuse", "seed", "fit", "background",
-)  # fmt: skip
+CHOICES = tuple(name for name in PreviewRequest.__dataclass_fields__ if name not in ("still_png", "drags"))
 OF_SCENES = ("camera", "frame", "size")
 
 
