@@ -20,14 +20,26 @@ from pathlib import Path
 import bpy
 
 from ..backend.errors import BackendError, Cancelled, InputError, PuppetMasterError
-from ..backend.option_values import parse_colour, parse_guidance, parse_size
-from ..backend.protocol import FITS, MAX_FRAMES, MAX_STEPS, Drag, drags_to_json, load_drags
+from ..backend.option_values import (
+    ACCELERATION_CHOICES,
+    MEMORY_CHOICES,
+    parse_choice,
+    parse_colour,
+    parse_guidance,
+    parse_interval,
+    parse_size,
+)
+from ..backend.presets import PRESETS
+from ..backend.protocol import FITS, Drag, PreviewRequest, drags_to_json, load_drags
 from ..backend.registry import find_model, read_info
 from . import handles, preferences
 from .still import render_still
 
 # Options that go on as they are.
-PASSED = ("model", "frames", "steps", "guidance", "seed", "fit", "background", "device")
+PASSED = (
+    "model", "frames", "steps", "guidance", "preset", "guidance_interval", "feature_reuse", "seed", "fit", "background",
+    "device", "memory", "acceleration",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str], program: str = "preview") -> int:
@@ -69,22 +81,29 @@ def _check_opened(words: Sequence[str]) -> None:
 def _check(given: argparse.Namespace, drags: tuple[Drag, ...]) -> None:
     """What can be told to be wrong must not cost a render."""
     read_info(find_model(given.model)).check_drags(len(drags))
-    if given.guidance:
-        parse_guidance(given.guidance)
-    parse_colour(given.background)
-    if given.fit not in FITS:
-        raise InputError(f"fit must be one of {', '.join(FITS)}, not {given.fit!r}")
-    for name, low, high in (("frames", 2, MAX_FRAMES), ("steps", 1, MAX_STEPS)):
-        value = getattr(given, name)
-        if value is not None and not low <= value <= high:
-            raise InputError(f"{name} = {value} lies outside {low} to {high}")
+    parse_choice(given.memory, MEMORY_CHOICES, "memory")
+    parse_choice(given.acceleration, ACCELERATION_CHOICES, "acceleration")
+    PreviewRequest(
+        still_png=b"rendered later",
+        drags=drags,
+        model=given.model,
+        frames=given.frames,
+        steps=given.steps,
+        guidance=parse_guidance(given.guidance) if given.guidance else None,
+        preset=given.preset,
+        guidance_interval=parse_interval(given.guidance_interval) if given.guidance_interval else None,
+        feature_reuse=given.feature_reuse,
+        seed=given.seed,
+        fit=given.fit,
+        background=parse_colour(given.background),
+    )
 
 
 def _words(given: argparse.Namespace) -> list[str]:
     words = ["--out", str(given.out.absolute())]
     for name in PASSED:
         if (value := getattr(given, name)) is not None:
-            words += [f"--{name}", str(value)]
+            words += [f"--{name.replace('_', '-')}", str(value)]
     return [*words, *(["--json"] if given.json else [])]
 
 
@@ -122,10 +141,17 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=int, help="frames of the clip, the still included")
     parser.add_argument("--steps", type=int, help="sampling steps")
     parser.add_argument("--guidance", metavar="A|A:B", help="guidance, or at the first and last frame")
+    parser.add_argument("--preset", metavar="|".join(PRESETS), help="steps and guidance interval where not given")
+    parser.add_argument("--guidance-interval", metavar="A:B", help="part of the sampling that has guidance")
+    parser.add_argument("--feature-reuse", type=int, metavar="N", help="lower levels at every N-th step; 1 is exact")
     parser.add_argument("--seed", type=int, default=0, help="the same seed repeats the same preview")
     parser.add_argument("--fit", default="letterbox", metavar="|".join(FITS), help="how other aspects meet the model's")
     parser.add_argument("--background", default="#ffffff", metavar="#RRGGBB", help="behind transparent stills")
     parser.add_argument("--size", metavar="WxH", help="size of the still; the scene's own if not given")
     parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda", help="where the model runs")
+    parser.add_argument("--memory", default="auto", metavar="|".join(MEMORY_CHOICES), help="how memory is used")
+    parser.add_argument(
+        "--acceleration", default="auto", metavar="|".join(ACCELERATION_CHOICES), help="how steps are run"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
     return parser
