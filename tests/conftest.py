@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,6 +18,8 @@ os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 os.environ["PUPPET_MASTER_MODELS"] = str(Path(tempfile.gettempdir()) / "puppet-master-tests-have-no-models")
 
 ROOT = Path(__file__).resolve().parent.parent
+# The tests of the add-on run under Blenders whose Python cannot run the backend (tests/matrix.sh).
+BACKEND_PYTHON = os.environ.get("PUPPET_MASTER_TEST_BACKEND") or sys.executable
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +40,17 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     """A whole model folder with small random weights: fast, and real in all but its pictures."""
-    from random_model import make_random_model
-
     folder = tmp_path_factory.mktemp("models") / "random"
-    make_random_model(folder)
+    if sys.executable == BACKEND_PYTHON:
+        from random_model import make_random_model
+
+        make_random_model(folder)
+    else:
+        subprocess.run([BACKEND_PYTHON, ROOT / "tests" / "random_model.py", folder], check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def backend_python() -> str:
+    """A Python that fits the backend and has it."""
+    return BACKEND_PYTHON

@@ -56,7 +56,7 @@ def root(scene, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def made(versions, tmp_path_factory):
+def made(versions, backend_python, tmp_path_factory):
     """An environment that is installed whole; tests copy it."""
     folder = tmp_path_factory.mktemp("made") / "backend"
     served = wheel_index.WheelIndex(versions)
@@ -64,7 +64,7 @@ def made(versions, tmp_path_factory):
         for name in [name for name in os.environ if name.startswith("PIP_")]:
             patch.delenv(name)
         patch.setenv("PIP_CONFIG_FILE", os.devnull)
-        arguments = ["--torch", "cpu", "--index", served.url, "--python", sys.executable]
+        arguments = ["--torch", "cpu", "--index", served.url, "--python", backend_python]
         assert _other("install", folder, "--lock", install.LOCK, *arguments)["event"] == "end"
     served.close()
     return folder
@@ -89,10 +89,10 @@ def test_without_leave_to_go_online_it_says_where_to_give_it(root):
     assert not backend_state.refresh().online
 
 
-def test_installing_makes_an_environment_of_the_locked_versions(root, index, versions, until):
+def test_installing_makes_an_environment_of_the_locked_versions(root, index, versions, until, backend_python):
     assert install.look(root).condition is Condition.ABSENT
     bpy.context.preferences.addons["puppet_master"].preferences.index_url = index.url
-    task = install.install(root, "cpu", index.url, sys.executable)
+    task = install.install(root, "cpu", index.url, backend_python)
     shares = []
     until(lambda: shares.append(task.share) or task.poll(), BUSY_S)
     assert task.error is None, task.text()
@@ -113,10 +113,10 @@ def test_installing_makes_an_environment_of_the_locked_versions(root, index, ver
     assert bpy.ops.puppet_master.verify_backend(wait=True) == {"FINISHED"}
 
 
-def test_one_that_is_cancelled_is_marked_and_goes_on_where_it_was(root, index, until, monkeypatch):
+def test_one_that_is_cancelled_is_marked_and_goes_on_where_it_was(root, index, until, monkeypatch, backend_python):
     monkeypatch.setattr(preferences, "RUNS_AS_MODULE", False)
     index.hold = "transformers"
-    task = install.install(root, "cpu", index.url, sys.executable)
+    task = install.install(root, "cpu", index.url, backend_python)
     assert backend_state.refresh().state is backend_state.State.INSTALLING
     until(lambda: task.poll() or any(name.startswith("transformers") for name in index.asked), BUSY_S)
     assert (root / installer.INCOMPLETE).is_file()
@@ -130,15 +130,15 @@ def test_one_that_is_cancelled_is_marked_and_goes_on_where_it_was(root, index, u
     torch = next((root / "venv").rglob("torch-*.dist-info")).stat().st_mtime_ns
     index.hold, index.asked[:] = None, []
     index.free.set()
-    run(install.install(root, "cpu", index.url, sys.executable), until)
+    run(install.install(root, "cpu", index.url, backend_python), until)
     assert install.look(root).condition is Condition.COMPLETE
     assert not any(name.startswith("torch-") for name in index.asked)
     assert next((root / "venv").rglob("torch-*.dist-info")).stat().st_mtime_ns == torch
 
 
-def test_two_blenders_do_not_install_into_one_folder(root, index, until):
+def test_two_blenders_do_not_install_into_one_folder(root, index, until, backend_python):
     index.hold = "torch"
-    first = install.install(root, "cpu", index.url, sys.executable)
+    first = install.install(root, "cpu", index.url, backend_python)
     until(lambda: first.poll() or index.asked, BUSY_S)
     done = _other("uninstall", root)
     assert done["kind"] == "backend"
@@ -194,20 +194,20 @@ def test_one_made_for_another_lock_is_told_to_be_upgraded(installed):
     assert "upgrade it" in backend_state.refresh().why
 
 
-def test_what_the_index_lacks_and_an_index_that_is_not_there_are_told_apart(root, index, until):
+def test_what_the_index_lacks_and_an_index_that_is_not_there_are_told_apart(root, index, until, backend_python):
     index.files = {name: data for name, data in index.files.items() if not name.startswith("uvicorn")}
-    task = run(install.install(root, "cpu", index.url, sys.executable), until)
+    task = run(install.install(root, "cpu", index.url, backend_python), until)
     assert isinstance(task.error, BackendError)
     assert "the package index has no uvicorn" in str(task.error)
     index.close()
-    task = run(install.install(root, "cpu", index.url, sys.executable), until)
+    task = run(install.install(root, "cpu", index.url, backend_python), until)
     assert "the package index cannot be reached" in str(task.error)
     assert install.look(root).condition is Condition.INCOMPLETE
 
 
-def test_a_folder_that_cannot_be_made_is_named(root, index, until):
+def test_a_folder_that_cannot_be_made_is_named(root, index, until, backend_python):
     root.write_text("")
-    task = run(install.install(root, "cpu", index.url, sys.executable), until)
+    task = run(install.install(root, "cpu", index.url, backend_python), until)
     assert isinstance(task.error, OutputError)
     assert str(root) in str(task.error)
 
@@ -216,7 +216,7 @@ def test_a_machine_without_a_fitting_python_is_told_which_it_needs(monkeypatch, 
     monkeypatch.setattr(installer.shutil, "which", lambda name: None)
     monkeypatch.setattr(installer, "FITTING", ((3, 7),))
     monkeypatch.setattr(installer.Path, "home", lambda: tmp_path)
-    with pytest.raises(installer.Refusal, match=r"needs Python 3\.7 .*found .*python.* \(3\.11\).*uv python install"):
+    with pytest.raises(installer.Refusal, match=r"needs Python 3\.7 .*found .*python.* \(3\.1\d\).*uv python install"):
         installer.find_python("", tmp_path)
     with pytest.raises(installer.Refusal, match="/gone/python does not run"):
         installer.find_python("/gone/python", tmp_path)
@@ -266,9 +266,9 @@ def test_what_is_installed_is_what_the_project_depends_on(repository):
     assert names == {installer.canonical(name) for name in installer.REQUIREMENTS}
 
 
-def test_disabling_the_addon_ends_the_installer(root, index, until):
+def test_disabling_the_addon_ends_the_installer(root, index, until, backend_python):
     index.hold = "torch"
-    task = install.install(root, "cpu", index.url, sys.executable)
+    task = install.install(root, "cpu", index.url, backend_python)
     until(lambda: task.poll() or index.asked, BUSY_S)
     pid = task._child.pid
     bpy.ops.preferences.addon_disable(module="puppet_master")
