@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The backend's own Python environment: where it is, in what state, and the program that changes that.
 
-The work is done by `installer.py` in a process of its own; this starts it, follows it and says how things stand.
+The work is done by `installer` in a process of its own; this starts it, follows it and says how things stand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import bpy
 from ..backend.errors import InputError, RequirementError
 from . import background, installer
 
-PROGRAM = Path(installer.__file__)
 LOCK = Path(__file__).parents[1] / "requirements.lock"
 WHERE_TO_ALLOW = "Edit > Preferences > System > Network > Allow Online Access"
 LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]", "file:")
@@ -124,7 +123,7 @@ def _begin(title: str, arguments: list[str]) -> background.Task:
     if busy():
         raise InputError("the backend is being changed already; wait for that or cancel it")
     # Blender's own Python: it is always there, and nothing but the standard library is needed.
-    task = background.Task(title, [sys.executable or "python3", str(PROGRAM), *arguments])
+    task = background.Task(title, [sys.executable or "python3", str(installer.PROGRAM), *arguments])
     background.run(task)
     _task = task
     return task

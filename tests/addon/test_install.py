@@ -4,6 +4,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import bpy
 import pytest
 from puppet_master.addon import backend_link, backend_state, install, installer, preferences
 from puppet_master.addon.install import Condition
+from puppet_master.addon.installer import devices, pins, processes, pythons
+from puppet_master.addon.installer.events import SHARES, Refusal
+from puppet_master.addon.installer.pip import PipProgress
 from puppet_master.backend.errors import BackendError, Cancelled, OutputError, RequirementError
 
 BUSY_S = 120.0
@@ -26,8 +30,8 @@ _spec.loader.exec_module(wheel_index)
 
 @pytest.fixture(scope="module")
 def versions():
-    pins = installer.read_lock(install.LOCK)
-    wanted = {installer.canonical(name): pins[installer.canonical(name)] for name in installer.REQUIREMENTS}
+    locked = installer.read_lock(install.LOCK)
+    wanted = {pins.canonical(name): locked[pins.canonical(name)] for name in pins.REQUIREMENTS}
     return {**wanted, "torch": f"{wanted['torch']}+cpu"}
 
 
@@ -136,6 +140,20 @@ def test_one_that_is_cancelled_is_marked_and_goes_on_where_it_was(root, index, u
     assert next((root / "venv").rglob("torch-*.dist-info")).stat().st_mtime_ns == torch
 
 
+def test_the_program_runs_from_any_folder_and_finds_nothing_beside_it(tmp_path):
+    folder = tmp_path / "Erweiterungen für Blender" / "installer"
+    shutil.copytree(installer.PROGRAM.parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for place in (folder, folder.parent):  # names of the standard library, as an add-on's file may have
+        (place / "json.py").write_text("raise SystemExit('the wrong json')")
+    for program in (folder, folder / "__main__.py"):
+        done = subprocess.run(
+            [sys.executable, program, "probe"], cwd=folder.parent, capture_output=True, text=True, timeout=60
+        )
+        assert json.loads(done.stdout)["build"] in devices.BUILDS, done.stderr
+        done = subprocess.run([sys.executable, "-I", program, "--help"], capture_output=True, text=True, timeout=60)
+        assert "{probe,install,verify,uninstall}" in done.stdout, done.stderr
+
+
 def test_two_blenders_do_not_install_into_one_folder(root, index, until, backend_python):
     index.hold = "torch"
     first = install.install(root, "cpu", index.url, backend_python)
@@ -150,7 +168,7 @@ def test_two_blenders_do_not_install_into_one_folder(root, index, until, backend
 def _other(*arguments):
     """The last event of an installer that another Blender would start."""
     with subprocess.Popen(
-        [sys.executable, install.PROGRAM, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, installer.PROGRAM, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
         lines = child.stdout.read().splitlines()
         child.wait(60)
@@ -213,39 +231,39 @@ def test_a_folder_that_cannot_be_made_is_named(root, index, until, backend_pytho
 
 
 def test_a_machine_without_a_fitting_python_is_told_which_it_needs(monkeypatch, tmp_path):
-    monkeypatch.setattr(installer.shutil, "which", lambda name: None)
-    monkeypatch.setattr(installer, "FITTING", ((3, 7),))
-    monkeypatch.setattr(installer.Path, "home", lambda: tmp_path)
-    with pytest.raises(installer.Refusal, match=r"needs Python 3\.7 .*found .*python.* \(3\.1\d\).*uv python install"):
-        installer.find_python("", tmp_path)
-    with pytest.raises(installer.Refusal, match="/gone/python does not run"):
-        installer.find_python("/gone/python", tmp_path)
+    monkeypatch.setattr(pythons.shutil, "which", lambda name: None)
+    monkeypatch.setattr(pythons, "FITTING", ((3, 7),))
+    monkeypatch.setattr(pythons.Path, "home", lambda: tmp_path)
+    with pytest.raises(Refusal, match=r"needs Python 3\.7 .*found .*python.* \(3\.1\d\).*uv python install"):
+        pythons.find_python("", tmp_path)
+    with pytest.raises(Refusal, match="/gone/python does not run"):
+        pythons.find_python("/gone/python", tmp_path)
 
 
 def test_the_probe_names_a_build_and_survives_a_driver_that_crashes(monkeypatch):
-    assert installer.probe_apart()["build"] in installer.BUILDS
-    monkeypatch.setattr(installer, "_ask", lambda *_: "")
-    assert installer.probe_apart()["build"] == "cpu"
+    assert devices.probe_apart()["build"] in devices.BUILDS
+    monkeypatch.setattr(devices, "ask", lambda *_: "")
+    assert devices.probe_apart()["build"] == "cpu"
 
 
 def test_the_build_follows_the_driver():
     linux = sys.platform.startswith("linux")
-    assert installer.torch_tags("cpu", 0) == (("cpu",) if linux else ("",))
-    assert installer.torch_tags("mps", 0) == ("",)
-    assert installer.torch_tags("cuda", 13010) == ("cu130", "cu126")
-    assert installer.torch_tags("cuda", 12080) == ("cu126",)
-    with pytest.raises(installer.Refusal, match=r"knows CUDA 11\.4 at most; update it to one for CUDA 12\.6"):
-        installer.torch_tags("cuda", 11040)
+    assert devices.torch_tags("cpu", 0) == (("cpu",) if linux else ("",))
+    assert devices.torch_tags("mps", 0) == ("",)
+    assert devices.torch_tags("cuda", 13010) == ("cu130", "cu126")
+    assert devices.torch_tags("cuda", 12080) == ("cu126",)
+    with pytest.raises(Refusal, match=r"knows CUDA 11\.4 at most; update it to one for CUDA 12\.6"):
+        devices.torch_tags("cuda", 11040)
 
 
 def test_what_pip_prints_becomes_a_share(tmp_path, capsys):
-    progress = installer.PipProgress(tmp_path, "libraries", 4)
+    progress = PipProgress(tmp_path, "libraries", 4)
     for line in ("Collecting a\n", "  Downloading a-1.whl (20.0 MB)\n", "  Using cached b-2-py3.whl (12 kB)\n"):
         progress.take_in(line)
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["detail"] for event in told] == ["a, 0 of 20 MB", "b"]
-    assert told[0]["share"] == installer.SHARES["torch"]
-    assert told[0]["share"] < told[1]["share"] < installer.SHARES["libraries"]
+    assert told[0]["share"] == SHARES["torch"]
+    assert told[0]["share"] < told[1]["share"] < SHARES["libraries"]
 
 
 @pytest.mark.parametrize(
@@ -257,13 +275,13 @@ def test_what_pip_prints_becomes_a_share(tmp_path, capsys):
     ],
 )
 def test_known_failures_become_sentences(line, words):
-    assert words in installer.explain(["something\n", line + "\n"], 1)
+    assert words in processes.explain(["something\n", line + "\n"], 1)
 
 
 def test_what_is_installed_is_what_the_project_depends_on(repository):
     project = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"]
-    names = {installer.canonical(installer.re.split(r"[<>=!~\s\[]", entry)[0]) for entry in project["dependencies"]}
-    assert names == {installer.canonical(name) for name in installer.REQUIREMENTS}
+    names = {pins.canonical(re.split(r"[<>=!~\s\[]", entry)[0]) for entry in project["dependencies"]}
+    assert names == {pins.canonical(name) for name in pins.REQUIREMENTS}
 
 
 def test_disabling_the_addon_ends_the_installer(root, index, until, backend_python):
