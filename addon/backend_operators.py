@@ -210,15 +210,4 @@ _CLASSES = (
     InstallBackend, VerifyBackend, UninstallBackend, CancelInstall, StartBackend, RestartBackend, StopBackend,
     MeasureModels, OpenLog, CopyReport,
 )  # fmt: skip
-
-
-def register() -> None:
-    """Register the operators."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Unregister the operators."""
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

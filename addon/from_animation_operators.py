@@ -175,11 +175,4 @@ def _vertices(active: Object, names: list[str]) -> tuple[int, ...]:
         raise InputError(f'vertices are given by number, not "{", ".join(names)}"') from None
 
 
-def register() -> None:
-    """Register the operator."""
-    bpy.utils.register_class(DragsFromAnimation)
-
-
-def unregister() -> None:
-    """Unregister the operator."""
-    bpy.utils.unregister_class(DragsFromAnimation)
+register, unregister = bpy.utils.register_classes_factory((DragsFromAnimation,))

@@ -394,15 +394,4 @@ _CLASSES = (
     AddDrag, AddPin, RemoveDrag, AddPoint, MovePoints, PlacePoint, SelectPoints, DeletePoints, DuplicateDrags,
     MirrorDrags, EnableDrags, SetEase, RenameDrag, StickStart,
 )  # fmt: skip
-
-
-def register() -> None:
-    """Register the operators."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Unregister the operators."""
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

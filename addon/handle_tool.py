@@ -156,12 +156,12 @@ def _tool(space: str, mode: str) -> type:
 
 _TOOLS = (_tool("VIEW_3D", "OBJECT"), _tool("VIEW_3D", "POSE"), _tool("IMAGE_EDITOR", "VIEW"))
 _CLASSES = (HandleMouse, GrabHandles, BoxSelect, HandleKey, HandleHover, UseHandleTool)
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def register() -> None:
     """Register the operators and put the tool into the toolbars."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+    _register_classes()
     for tool in _TOOLS:
         bpy.utils.register_tool(tool, separator=True)
 
@@ -170,5 +170,4 @@ def unregister() -> None:
     """Take the tool away again."""
     for tool in reversed(_TOOLS):
         bpy.utils.unregister_tool(tool)
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()

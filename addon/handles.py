@@ -407,17 +407,16 @@ def shortest(value: float) -> float:
 
 
 _CLASSES = (PuppetDragPoint, PuppetDrag, PuppetStill, PuppetSettings)
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def register() -> None:
     """Register the property groups and attach them to scenes."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+    _register_classes()
     Scene.puppet_master = PointerProperty(type=PuppetSettings)
 
 
 def unregister() -> None:
     """Detach and unregister; what is stored in open scenes stays in their files."""
     del Scene.puppet_master
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()

@@ -250,15 +250,4 @@ def _draw_retry(layout: UILayout, job: PreviewJob) -> None:
 
 
 _CLASSES = (PreviewPanel, PlaybackPanel, HistoryList, HistoryPanel)
-
-
-def register() -> None:
-    """Register the list and the panels."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Unregister the panels and the list."""
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

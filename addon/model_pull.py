@@ -163,17 +163,11 @@ class CancelPull(Operator):
 
 
 _CLASSES = (PullModel, RemoveModel, CancelPull)
-
-
-def register() -> None:
-    """Register the operators."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+register, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def unregister() -> None:
     """Unregister the operators; a running task is ended by `background`."""
     global _task
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()
     _task = None

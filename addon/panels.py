@@ -241,15 +241,4 @@ def _fault(drag: handles.PuppetDrag) -> str:
 
 
 _CLASSES = (DragList, DragsMenu, StillPanel, DragsPanel, FromAnimationPanel, ImageStillPanel, ImageDragsPanel)
-
-
-def register() -> None:
-    """Register the list, the menu and the panels."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Unregister them."""
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

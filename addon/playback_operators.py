@@ -11,10 +11,11 @@ from pathlib import Path
 
 import bpy
 from bpy.props import BoolProperty, IntProperty
-from bpy.types import Area, Context, Event, KeyMap, KeyMapItem, Operator
+from bpy.types import Area, Context, Event, Operator
 
 from ..backend.errors import InputError, PuppetMasterError
 from . import history, playback, preferences, sequencer
+from .shortcuts import Shortcuts
 from .stills import title
 
 
@@ -264,24 +265,17 @@ _CLASSES = (
     LoadResult, PlayPreview, ShowInImageEditor, CompareStill, SendToSequencer, UseSettings,
     RefreshHistory, RemovePreview, PruneHistory, OpenFolder,
 )  # fmt: skip
-_shortcuts: list[tuple[KeyMap, KeyMapItem]] = []
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
+_shortcuts = Shortcuts()
 
 
 def register() -> None:
     """Register the operators, and Ctrl Alt A for comparing."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-    keys = bpy.context.window_manager.keyconfigs.addon
-    if keys is not None:  # None without a window
-        keymap = keys.keymaps.new(name="3D View", space_type="VIEW_3D")
-        item = keymap.keymap_items.new(CompareStill.bl_idname, "A", "PRESS", ctrl=True, alt=True)
-        _shortcuts.append((keymap, item))
+    _register_classes()
+    _shortcuts.add("3D View", "VIEW_3D", CompareStill.bl_idname, "A", ctrl=True, alt=True)
 
 
 def unregister() -> None:
     """Unregister them."""
-    while _shortcuts:
-        keymap, item = _shortcuts.pop()
-        keymap.keymap_items.remove(item)
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _shortcuts.remove()
+    _unregister_classes()

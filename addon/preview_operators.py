@@ -16,12 +16,13 @@ from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, IntProperty
-from bpy.types import Context, Event, KeyMap, KeyMapItem, Operator, Scene
+from bpy.types import Context, Event, Operator, Scene
 
 from ..backend.errors import InputError, ModelError, OutputError, PuppetMasterError
 from ..backend.protocol import PreviewRequest
 from . import backend_link, handles, history, jobs, models, pace, playback, preferences, stills
 from .preview_job import PreviewJob
+from .shortcuts import Shortcuts
 
 MIN_FRAMES = 2
 
@@ -247,24 +248,18 @@ def _refuse(operator: Operator, error: PuppetMasterError) -> set[str]:
 
 
 _CLASSES = (Preview, CancelPreview, RetryPreview, ClearJobs)
-_shortcuts: list[tuple[KeyMap, KeyMapItem]] = []
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
+_shortcuts = Shortcuts()
 
 
 def register() -> None:
     """Register the operators and the shortcut, Ctrl Alt P in the 3D viewport and the Image Editor."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-    keys = bpy.context.window_manager.keyconfigs.addon
-    if keys is not None:  # None without a window
-        for name, space in (("3D View", "VIEW_3D"), ("Image", "IMAGE_EDITOR")):
-            keymap = keys.keymaps.new(name=name, space_type=space)
-            _shortcuts.append((keymap, keymap.keymap_items.new(Preview.bl_idname, "P", "PRESS", ctrl=True, alt=True)))
+    _register_classes()
+    for keymap, space in (("3D View", "VIEW_3D"), ("Image", "IMAGE_EDITOR")):
+        _shortcuts.add(keymap, space, Preview.bl_idname, "P", ctrl=True, alt=True)
 
 
 def unregister() -> None:
     """Unregister them."""
-    while _shortcuts:
-        keymap, item = _shortcuts.pop()
-        keymap.keymap_items.remove(item)
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _shortcuts.remove()
+    _unregister_classes()

@@ -129,17 +129,11 @@ def export_task(folder: Path, target: Path, fps: float, loops: int) -> backgroun
 
 
 _CLASSES = (ExportPreview, DismissSaving)
-
-
-def register() -> None:
-    """Register the operators."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+register, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def unregister() -> None:
     """Unregister them; a saving under way ends with the programs that run beside Blender."""
     global _last
     _last = None
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()

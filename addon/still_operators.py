@@ -127,15 +127,4 @@ class OpenStill(StillEdit, Operator):
 
 
 _CLASSES = (MakeStill, MatchModelSize, UseImage, UseRenderResult, OpenStill)
-
-
-def register() -> None:
-    """Register the operators."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Unregister the operators."""
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)
