@@ -49,10 +49,9 @@ def _modules() -> list[ModuleType]:
         backend_operators,
         backend_state,
         background,
+        drag_operators,
         from_animation_operators,
-        handle_operators,
         handle_tool,
-        handles,
         history,
         install,
         job_panels,
@@ -61,17 +60,20 @@ def _modules() -> list[ModuleType]:
         overlay,
         panels,
         playback_operators,
+        point_operators,
         preferences,
         preview_operators,
         preview_settings,
         saving,
+        scene_settings,
         still_operators,
         thumbnails,
         translations,
     )
 
-    stored = [translations, preferences, handles, preview_settings, history]
-    handling = [anchors, handle_operators, still_operators, from_animation_operators, handle_tool, overlay]
+    stored = [translations, preferences, scene_settings, preview_settings, history]
+    editing = [anchors, drag_operators, point_operators, still_operators, from_animation_operators]
+    handling = [*editing, handle_tool, overlay]
     # Jobs end before the backend that they wait for, programs before what they report to.
     running = [install, background, thumbnails, backend_link, jobs, backend_state]
     doing = [preview_operators, playback_operators, saving, backend_operators, model_pull]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..backend.errors import InputError
 from ..backend.protocol import Drag, DragPoint
-from . import anchors, handles, still_status, surface
+from . import anchors, handles, scene_settings, still_status, surface
 from .surface import Hit, evaluated_mesh
 
 MOST_SOURCES = 64
@@ -227,7 +227,7 @@ def store(scene: Scene, made: list[tuple[Drag, bool]]) -> list[int]:
 
 def sample_times(settings: PropertyGroup, start: int, end: int) -> NDArray[np.float64]:
     """When to take positions, in clip time: at the preview's frames and, up to a number, at the scene's."""
-    of_preview = np.linspace(0.0, 1.0, handles.preview_frames(settings))
+    of_preview = np.linspace(0.0, 1.0, scene_settings.preview_frames(settings))
     length = max(end - start, 1)
     of_scene = np.arange(length + 1) / length if length < MOST_FRAMES else of_preview
     times = np.unique(np.concatenate([of_preview, of_scene]).round(6))

@@ -8,10 +8,10 @@ from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy.types import Context, Event, Object, Operator
 
 from ..backend.errors import InputError, PuppetMasterError
-from . import compat, from_animation, handle_edits, handles
+from . import compat, from_animation, handle_edits, scene_settings
 from .drawing import redraw_views
 from .from_animation import Recording, Source
-from .handle_operators import HandleEdit
+from .handle_edit_operator import HandleEdit
 from .translations import translated
 
 SLICE_S = 0.02
@@ -24,7 +24,7 @@ class DragsFromAnimation(HandleEdit, Operator):
     bl_label = "Drags from Animation"
     needs_drags = False
 
-    source: EnumProperty(name="Motion Of", description="What drags are made from", items=handles.MOTION_ITEMS)
+    source: EnumProperty(name="Motion Of", description="What drags are made from", items=scene_settings.MOTION_ITEMS)
     names: StringProperty(
         name="Names",
         description="Bones or objects by name, or vertices by number, separated by commas; empty: the selected ones",
@@ -32,7 +32,7 @@ class DragsFromAnimation(HandleEdit, Operator):
     bone_part: EnumProperty(
         name="Bone Part",
         description="Which point of each bone is followed",
-        items=handles.BONE_PART_ITEMS,
+        items=scene_settings.BONE_PART_ITEMS,
         default="TAIL",
     )
     frame_start: IntProperty(name="Start", description="First frame of the motion, which the still shows", default=1)

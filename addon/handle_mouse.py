@@ -2,7 +2,7 @@
 """What the mouse does to handles: modal edits from a press to a release.
 
 While the mouse is down nothing is stored: `feedback` shows the edit, and its end calls one of the operators in
-`handle_operators`, which is the undo step. So a cancelled edit leaves nothing behind.
+the other operators, which is the undo step. So a cancelled edit leaves nothing behind.
 """
 
 import bpy
@@ -226,6 +226,7 @@ class GrabHandles(MouseEdit, Operator):
         """Store them."""
         text = handle_edits.format_targets(self.targets)
         return self.run(bpy.ops.puppet_master.move_points, offset=self.offset(frame, mouse), points=text)
+
 
 class BoxSelect(MouseEdit, Operator):
     """Select the handles in a box. Shift: these too; Ctrl: all but these"""

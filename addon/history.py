@@ -18,7 +18,7 @@ from bpy.types import Scene
 
 from ..backend.errors import InputError, OutputError, PuppetMasterError
 from ..backend.protocol import Drag, PreviewResult
-from . import handles, models
+from . import handles, models, scene_settings
 from .preview_settings import PuppetHistoryEntry
 
 SETTINGS = "preview.json"
@@ -86,7 +86,7 @@ def use_settings(scene: Scene, entry: PuppetHistoryEntry, with_drags: bool = Tru
     made = read_settings(folder_of(entry))
     settings = scene.puppet_master
     settings.model = made.model
-    settings.seed = min(made.seed, handles.MAX_BLENDER_SEED)
+    settings.seed = min(made.seed, scene_settings.MAX_BLENDER_SEED)
     settings.use_model_defaults = False
     settings.frames, settings.steps = made.frames, made.steps
     settings.guidance_first, settings.guidance_last = made.guidance

@@ -12,7 +12,7 @@ import numpy as np
 from bpy.types import Context, PropertyGroup, SpaceImageEditor, SpaceView3D
 from numpy.typing import NDArray
 
-from . import feedback, framing, handle_edits, handles, outcome_overlay, pace
+from . import feedback, framing, handle_edits, outcome_overlay, pace, scene_settings
 from .batches import Batches, draw_label
 from .framing import Framing
 from .shapes import Colour, Shapes
@@ -56,11 +56,11 @@ def _drawn_state(settings: PropertyGroup, frame: Framing, scale: float) -> tuple
     )  # fmt: skip
     now = feedback.current
     edit = (tuple(now.moved.items()), now.added, now.inserted, now.hovered, now.hovered_path, now.box)
-    return frame, scale, handles.preview_frames(settings), drags, edit
+    return frame, scale, scene_settings.preview_frames(settings), drags, edit
 
 
 def _shapes(settings: PropertyGroup, frame: Framing, scale: float) -> Shapes:
-    shapes, frames = Shapes(), handles.preview_frames(settings)
+    shapes, frames = Shapes(), scene_settings.preview_frames(settings)
     for index, drag in enumerate(settings.drags):
         _add_drag(shapes, frame, scale, index, drag, frames)
     if feedback.current.added is not None:

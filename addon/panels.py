@@ -8,10 +8,13 @@ import bpy
 from bpy.types import AnyType, Context, Menu, Panel, UILayout, UIList
 
 from ..backend.errors import InputError
-from . import framing, handle_operators, handles, still_status
+from . import framing, handles, still_status
+from .drag_operators import AddDrag, DuplicateDrags, EnableDrags, MirrorDrags, RemoveDrag, SetEase, StickStart
 from .drawing import draw_text, split_column
 from .from_animation_operators import DragsFromAnimation
 from .handle_tool import UseHandleTool
+from .point_operators import AddPoint, DeletePoints, SelectPoints
+from .scene_settings import PuppetSettings, PuppetStill
 from .still_operators import MakeStill, MatchModelSize, OpenStill, UseImage
 
 ANCHOR_ICONS = {"NONE": "BLANK1", "STUCK": "SNAP_ON", "GONE": "UNLINKED", "CHANGED": "UNLINKED", "UNSEEN": "HIDE_ON"}
@@ -72,20 +75,20 @@ class DragsMenu(Menu):
     def draw(self, context: Context) -> None:
         """List the edits of the selected drags."""
         layout = self.layout
-        layout.operator(handle_operators.SelectPoints.bl_idname, text="Select All").mode = "ALL"
-        layout.operator(handle_operators.SelectPoints.bl_idname, text="Select None").mode = "NONE"
+        layout.operator(SelectPoints.bl_idname, text="Select All").mode = "ALL"
+        layout.operator(SelectPoints.bl_idname, text="Select None").mode = "NONE"
         layout.separator()
-        layout.operator(handle_operators.AddPoint.bl_idname, icon="ADD").use_path = True
-        layout.operator(handle_operators.DuplicateDrags.bl_idname, icon="DUPLICATE")
-        layout.operator(handle_operators.MirrorDrags.bl_idname, icon="MOD_MIRROR")
+        layout.operator(AddPoint.bl_idname, icon="ADD").use_path = True
+        layout.operator(DuplicateDrags.bl_idname, icon="DUPLICATE")
+        layout.operator(MirrorDrags.bl_idname, icon="MOD_MIRROR")
         layout.separator()
-        layout.operator(handle_operators.EnableDrags.bl_idname, text="Enable or Disable")
-        layout.operator(handle_operators.SetEase.bl_idname, text="Linear or Smooth")
+        layout.operator(EnableDrags.bl_idname, text="Enable or Disable")
+        layout.operator(SetEase.bl_idname, text="Linear or Smooth")
         layout.separator()
-        layout.operator(handle_operators.StickStart.bl_idname, icon="SNAP_ON").release = False
-        layout.operator(handle_operators.StickStart.bl_idname, text="Release Start").release = True
+        layout.operator(StickStart.bl_idname, icon="SNAP_ON").release = False
+        layout.operator(StickStart.bl_idname, text="Release Start").release = True
         layout.separator()
-        layout.operator(handle_operators.DeletePoints.bl_idname, icon="X")
+        layout.operator(DeletePoints.bl_idname, icon="X")
 
 
 class StillDrawing:
@@ -128,8 +131,8 @@ class DragsDrawing:
         row = self.layout.row()
         row.template_list(DragList.bl_idname, "", settings, "drags", settings, "active_drag", rows=4)
         buttons = row.column(align=True)
-        buttons.operator(handle_operators.AddDrag.bl_idname, text="", icon="ADD")
-        buttons.operator(handle_operators.RemoveDrag.bl_idname, text="", icon="REMOVE").index = -1
+        buttons.operator(AddDrag.bl_idname, text="", icon="ADD")
+        buttons.operator(RemoveDrag.bl_idname, text="", icon="REMOVE").index = -1
         buttons.separator()
         buttons.menu(DragsMenu.bl_idname, text="", icon="DOWNARROW_HLT")
         buttons.separator()
@@ -191,7 +194,7 @@ class ImageDragsPanel(DragsDrawing, ImagePuppetTab, Panel):
         super().draw(context)
 
 
-def _draw_source(column: UILayout, context: Context, settings: handles.PuppetSettings) -> None:
+def _draw_source(column: UILayout, context: Context, settings: PuppetSettings) -> None:
     if settings.still_source == still_status.IMAGE:
         column.template_ID(settings, "still_image", open="image.open")
     elif settings.still_source == still_status.CAMERA:
@@ -204,7 +207,7 @@ def _draw_source(column: UILayout, context: Context, settings: handles.PuppetSet
             column.prop(settings, "still_samples")
 
 
-def _summary(record: handles.PuppetStill) -> str:
+def _summary(record: PuppetStill) -> str:
     seen = record.image_name or f"{record.camera_name}, {record.frame}"
     return f"{record.width} x {record.height} px ({seen})"
 

@@ -20,7 +20,7 @@ from bpy.types import Context, Event, Operator, Scene
 
 from ..backend.errors import InputError, ModelError, OutputError, PuppetMasterError
 from ..backend.protocol import PreviewRequest
-from . import backend_link, handles, history, jobs, models, pace, playback, preferences, stills
+from . import backend_link, handles, history, jobs, models, pace, playback, preferences, scene_settings, stills
 from .preview_job import PreviewJob
 from .shortcuts import Shortcuts
 
@@ -213,7 +213,7 @@ def _take_seeds(scene: Scene, known: models.Known) -> range:
     count = 1 if known.is_one_pass else more.variations  # without chance, all would be the same
     first = settings.seed
     if not more.seed_locked and not known.is_one_pass:
-        settings.seed = (first + count) % handles.MAX_BLENDER_SEED
+        settings.seed = (first + count) % scene_settings.MAX_BLENDER_SEED
     return range(first, first + count)
 
 

@@ -79,12 +79,12 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
         import bpy
     except ImportError as error:
         raise explain_missing_bpy(error) from error
-    from . import anchors, handles
+    from . import anchors, handles, scene_settings
     from .still import render_still
 
     ours = not hasattr(bpy.types.Scene, "puppet_master")  # else the extension is enabled in this Blender
     if ours:
-        handles.register()
+        scene_settings.register()
     try:
         if scene_file is not None:
             open_scene(scene_file)
@@ -94,7 +94,7 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
         still = render_still(scene, out / "still.png", size)
     finally:
         if ours:
-            handles.unregister()
+            scene_settings.unregister()
     drag_file = out / "drags.json"
     with whole(drag_file) as part:
         part.write_text(json.dumps(drags_to_json(drags), indent=2) + "\n", encoding="utf-8")

@@ -18,13 +18,13 @@ from bpy.types import Object, Scene
 
 from ..backend.errors import InputError, OutputError, PuppetMasterError
 from ..backend.protocol import drags_to_json
-from . import anchors, handles
+from . import anchors, handles, scene_settings
 from .files import make_folder, whole
 from .render_still import open_scene
 from .still import render_still
 
 if not hasattr(Scene, "puppet_master"):  # else the extension is enabled in this Blender
-    handles.register()
+    scene_settings.register()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from bpy.types import Context, Operator
 from ..backend.errors import InputError, ModelError, PuppetMasterError
 from . import models, still_status, stills
 from .framing import STILL_NAME
-from .handle_operators import HandleEdit
+from .handle_edit_operator import HandleEdit
 
 
 class StillEdit(HandleEdit):

@@ -52,7 +52,7 @@ def test_the_extension_holds_what_runs_and_nothing_of_what_only_developing_needs
     files = {"LICENSE", "__init__.py", "api.py", "blender_manifest.toml", "requirements.lock"}
     assert tops == rooms | files | (tops & {"README.md"})
     assert "backend/models/tiny/puppet_master.json" in names
-    assert {"addon/handle_operators.py", "backend/protocol.py", "backend/launch.py", "data_gen/__init__.py"} <= names
+    assert {"addon/drag_operators.py", "backend/protocol.py", "backend/launch.py", "data_gen/__init__.py"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".blend"))]
 
 

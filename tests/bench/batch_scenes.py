@@ -28,10 +28,10 @@ def _examples() -> ModuleType:
 
 def build_scenes(out: Path, count: int) -> list[Path]:
     """Write `count` scenes, `shot00.blend` and on: the examples' rigs in turn, each seen from its own side."""
-    from puppet_master.addon import handles
+    from puppet_master.addon import scene_settings
 
     examples = _examples()
-    handles.register()
+    scene_settings.register()
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for number in range(count):
