@@ -231,7 +231,7 @@ def _draw_job(layout: UILayout, context: Context, job: PreviewJob, pictured: boo
     if picture:
         layout.template_icon(picture, scale=PICTURE_SCALE)
     if job.error is not None:
-        draw_text(layout, context, without_log(str(job.error)))
+        draw_text(layout, context, without_log(jobs.reason_of(job)))
     elif job.detail and job.state.final:
         draw_text(layout, context, job.detail, "INFO")
     if job.state in (State.FAILED, State.CANCELLED):
@@ -240,7 +240,7 @@ def _draw_job(layout: UILayout, context: Context, job: PreviewJob, pictured: boo
 
 def _draw_retry(layout: UILayout, job: PreviewJob) -> None:
     buttons = layout.row(align=True)
-    if isinstance(job.error, BackendError):
+    if isinstance(job.error, BackendError) and not jobs.is_explained(job):
         buttons.operator(OpenLog.bl_idname, icon="TEXT")
     again = buttons.operator(RetryPreview.bl_idname, icon="FILE_REFRESH")
     again.serial, again.cheaper = job.serial, False

@@ -24,6 +24,7 @@ REDRAW_S = 0.25  # between two drawings of the panels for mere progress: drawing
 JOIN_TIMEOUT_S = 5.0
 KEPT = 8  # jobs that are over
 MAX_UNDER_WAY = 32
+NEVER_BEGAN = "The backend ended before this began"
 
 _jobs: list[PreviewJob] = []
 _drawn = 0.0
@@ -60,6 +61,16 @@ def find(serial: int) -> PreviewJob:
         if job.serial == serial:
             return job
     raise InputError(f"there is no preview {serial} in the list any more")
+
+
+def is_explained(job: PreviewJob) -> bool:
+    """Whether a job never began for a reason that another in the list tells already."""
+    return any(other.explains(job) for other in _jobs)
+
+
+def reason_of(job: PreviewJob) -> str:
+    """Why a job failed, for the list: one end of the backend is told in full once, not by all that waited."""
+    return NEVER_BEGAN if is_explained(job) else str(job.error or "")
 
 
 def start(*jobs: PreviewJob) -> None:

@@ -122,7 +122,7 @@ class PreviewJob:
         self._connect = connect
         self._on_done = on_done
         self._wants_estimates = wants_estimates
-        self._began = time.monotonic()
+        self._began = self._ended = time.monotonic()
         self._updates: queue.Queue[Update] = queue.Queue()
         self._cancel = threading.Event()
         self._wake = threading.Event()  # set when there is something to cancel, and when there no longer is
@@ -157,6 +157,18 @@ class PreviewJob:
     def lacked_memory(self) -> bool:
         """Whether it failed for want of memory, so that a cheaper one may work."""
         return isinstance(self.error, RequirementError) and "out of memory" in str(self.error)
+
+    @property
+    def never_began(self) -> bool:
+        """Whether the backend ended, or was not to be had, before this preview's turn came."""
+        return isinstance(self.error, BackendError) and not self._was_run
+
+    def explains(self, other: PreviewJob) -> bool:
+        """Whether this one's error tells why another, which was under way at the same time, never began."""
+        if other is self or not other.never_began or not isinstance(self.error, BackendError):
+            return False
+        meets = max(self._began, other._began) <= min(self._ended, other._ended)
+        return meets and (self._was_run or self.serial < other.serial)
 
     @property
     def cancelling(self) -> bool:
@@ -199,7 +211,8 @@ class PreviewJob:
         self.state, self.progress = update.state, update.progress
         self.detail, self.error = update.detail, update.error
         if self.state.final:
-            self.seconds = time.monotonic() - self._began
+            self._ended = time.monotonic()
+            self.seconds = self._ended - self._began
             self.estimate = None
 
     # On the worker thread from here on.

@@ -69,6 +69,9 @@ _TABLE: dict[str, tuple[str, str]] = {
     "Guidance First": ("Führung am Anfang", "ガイダンス 開始"),
     "Cancel All": ("Alle abbrechen", "すべてキャンセル"),
     "Retry": ("Erneut versuchen", "再試行"),
+    "The backend ended before this began": (
+        "Das Backend endete, bevor diese Vorschau an der Reihe war", "開始前にバックエンドが終了しました",
+    ),
     "Half the Frames": ("Halb so viele Bilder", "フレーム数を半分に"),
     "One pass: quality, seed, guidance and variations make no difference": (
         "Ein Durchgang: Qualität, Startwert, Führung und Varianten machen keinen Unterschied",

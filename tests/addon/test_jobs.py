@@ -118,6 +118,34 @@ def test_a_backend_that_goes_away_fails_the_job(make_job, until, backend, tmp_pa
     assert not (tmp_path / "result").exists()
 
 
+def test_what_ended_the_backend_is_told_once_and_by_the_job_that_ran(make_job, until, backend):
+    backend.pipeline.free.clear()
+    made = [make_job(name=f"result {number}") for number in range(3)]
+    jobs.start(*made)
+    until(lambda: jobs.tick() and made[0].state is State.RUNNING and made[1].state is made[2].state is State.QUEUED)
+    backend.close_door()
+    until(lambda: jobs.tick() is None)
+    assert [job.state for job in made] == [State.FAILED] * 3
+    assert ["does not answer" in jobs.reason_of(job) for job in made] == [True, False, False]
+    assert jobs.reason_of(made[2]) == "The backend ended before this began"
+    # Made again, alone, it says itself what is wrong.
+    again = made[2].again(made[2].folder)
+    jobs.start(again)
+    until(lambda: jobs.tick() is None)
+    assert "does not answer" in jobs.reason_of(again)
+
+
+def test_of_jobs_that_wait_for_a_backend_that_cannot_start_the_first_says_why(make_job, until):
+    def connect(should_stop):
+        raise BackendError("the backend did not start: no torch")
+
+    made = [make_job(connect=connect, name=f"result {number}") for number in range(2)]
+    jobs.start(*made)
+    until(lambda: jobs.tick() is None)
+    reasons = [jobs.reason_of(job) for job in made]
+    assert reasons == ["the backend did not start: no torch", jobs.NEVER_BEGAN]
+
+
 def test_a_backend_that_cannot_start_fails_the_job(make_job, until):
     def connect(should_stop):
         raise BackendError("the backend did not start: no torch")
