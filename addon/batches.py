@@ -42,6 +42,12 @@ class Batches:
         self._kept.clear()
 
 
+def label_size(text: str, scale: float) -> tuple[float, float]:
+    """Width and height of a label without its rim, in pixels."""
+    blf.size(FONT, TEXT_SIZE * scale)
+    return blf.dimensions(FONT, text)
+
+
 def draw_label(x: float, y: float, text: str, scale: float, colour: Colour = WHITE) -> None:
     """A text with a dark rim, to be read on white too; its lower left corner at a region position, in pixels."""
     blf.size(FONT, TEXT_SIZE * scale)

@@ -70,3 +70,18 @@ def test_what_arrives_is_drawn_green_and_what_does_not_red():
     assert any(np.allclose(colour, green, atol=1e-5) for colour in at(100, 50))
     assert any(np.allclose(colour, red, atol=1e-5) for colour in at(130, 50))
     assert not any(np.allclose(colour, red, atol=1e-5) for colour in at(75, 50))
+
+
+def test_the_errors_of_ends_close_together_stand_apart_with_lines_to_those_that_gave_way():
+    pulled = [Drag(f"door {n}", (DragPoint(0.0, 0.25, 0.5), DragPoint(1.0, 0.75, 0.5 + n / 500))) for n in range(6)]
+    reached = tuple(((0.25, 0.5), (0.5, 0.5), (0.65, 0.5 + n / 500)) for n in range(6))
+    found = outcome.of_result(replace(MADE, drags=tuple(pulled), reached=reached))
+    frame, region = Framing(0, 0, 200, 100), (200, 100)
+    placed = outcome_overlay.place_labels(found, frame, 1.0, region)
+    assert [label.text for label in placed] == [f"{one.at_end:.1%}" for one in found]
+    assert len({label.corner for label in placed}) == 6
+    plain = outcome_overlay.shapes(found, frame, 1.0, 0).arrays()[0]
+    led = outcome_overlay.shapes(found, frame, 1.0, 0, placed).arrays()[0]
+    assert len(led) > len(plain)
+    # What is outside the view has no label.
+    assert outcome_overlay.place_labels(found, Framing(-500, 0, 200, 100), 1.0, region) == ()
