@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..backend.errors import InputError
 from ..backend.protocol import Drag, DragPoint
 from . import anchors, handles, scene_settings, still_status, surface
+from .fewest_points import fewest_points
 from .surface import Hit, evaluated_mesh
 
 MOST_SOURCES = 64
@@ -136,7 +137,7 @@ class Recording:
             raise InputError(f"the motion's end, frame {end}, must come after its start, frame {start}")
         if scene.puppet_master.still_source == still_status.IMAGE:
             raise InputError("the still is an image, which shows no motion of the scene; choose the source Camera")
-        still_status.view_of(scene)
+        self._shares = still_status.view_of(scene).shares
         self._scene, self._sources = scene, sources
         self._times, self._frames = times, start + times * (end - start)
         self._before = scene.frame_current, scene.frame_subframe
@@ -181,7 +182,7 @@ class Recording:
         """The drags with whether each is hidden, and why others were left out, one text for each.
 
         Args:
-            tolerance: how far a drag may leave the motion, in parts of the still.
+            tolerance: how far a drag may leave the motion at any time, in parts of the still's diagonal.
         """
         made, left_out = [], []
         for name, path, hidden in zip(self.names, self.positions, self.hidden, strict=True):
@@ -190,28 +191,10 @@ class Recording:
             elif np.any(path[0] < 0.0) or np.any(path[0] > 1.0):
                 left_out.append(f"{name} starts outside the still")
             else:
-                rows = thin(self._times, path, tolerance)
+                rows, ease = fewest_points(self._times, path * self._shares, tolerance)
                 points = tuple(DragPoint(float(self._times[row]), *map(float, path[row])) for row in rows)
-                made.append((Drag(name, points), hidden))
+                made.append((Drag(name, points, ease), hidden))
         return made, left_out
-
-
-def thin(times: NDArray[np.float64], path: NDArray[np.float64], tolerance: float) -> list[int]:
-    """Rows of a path `[N, 2]` at rising times `[N]` that keep all others within tolerance by linear interpolation."""
-    kept = {0, len(path) - 1}
-    spans = [(0, len(path) - 1)]
-    while spans:
-        first, last = spans.pop()
-        if last - first < 2:
-            continue
-        u = ((times[first : last + 1] - times[first]) / (times[last] - times[first]))[:, None]
-        straight = path[first] * (1 - u) + path[last] * u
-        error = np.hypot(*(path[first : last + 1] - straight).T)
-        worst = int(error.argmax())
-        if error[worst] > tolerance:
-            kept.add(first + worst)
-            spans += [(first, first + worst), (first + worst, last)]
-    return sorted(kept)
 
 
 def store(scene: Scene, made: list[tuple[Drag, bool]]) -> list[int]:

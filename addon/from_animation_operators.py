@@ -4,11 +4,11 @@
 import time
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import StringProperty
 from bpy.types import Context, Event, Object, Operator
 
 from ..backend.errors import InputError, PuppetMasterError
-from . import compat, from_animation, handle_edits, scene_settings
+from . import compat, from_animation, handle_edits, motion_options
 from .drawing import redraw_views
 from .from_animation import Recording, Source
 from .handle_edit_operator import HandleEdit
@@ -24,27 +24,15 @@ class DragsFromAnimation(HandleEdit, Operator):
     bl_label = "Drags from Animation"
     needs_drags = False
 
-    source: EnumProperty(name="Motion Of", description="What drags are made from", items=scene_settings.MOTION_ITEMS)
+    source: motion_options.source("BONES")
     names: StringProperty(
         name="Names",
         description="Bones or objects by name, or vertices by number, separated by commas; empty: the selected ones",
     )
-    bone_part: EnumProperty(
-        name="Bone Part",
-        description="Which point of each bone is followed",
-        items=scene_settings.BONE_PART_ITEMS,
-        default="TAIL",
-    )
-    frame_start: IntProperty(name="Start", description="First frame of the motion, which the still shows", default=1)
-    frame_end: IntProperty(name="End", description="Last frame of the motion", default=25)
-    tolerance: FloatProperty(
-        name="Tolerance",
-        description="How far a drag may leave the motion, in parts of the still",
-        default=0.003,
-        min=0.0,
-        max=0.1,
-        precision=4,
-    )
+    bone_part: motion_options.bone_part()
+    frame_start: motion_options.start()
+    frame_end: motion_options.end()
+    tolerance: motion_options.tolerance()
 
     @classmethod
     def poll(cls, context: Context) -> bool:

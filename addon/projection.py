@@ -81,6 +81,13 @@ class CameraView:
         return Ray(begin, (end - begin) / length, length)
 
     @property
+    def shares(self) -> NDArray[np.float64]:
+        """Width and height of the still in parts of its diagonal, `[2]`."""
+        left, top, right, bottom = self.region
+        sides = np.array(self.size) * (right - left, bottom - top)
+        return sides / np.hypot(*sides)
+
+    @property
     def lens(self) -> tuple[float, ...]:
         """What the lens is like, as five numbers that are equal when pictures are."""
         return (float(self.perspective), *self.size, *self.middle)

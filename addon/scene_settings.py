@@ -16,7 +16,7 @@ from bpy.props import (
 from bpy.types import Context, Image, Object, PropertyGroup, Scene
 
 from ..backend.protocol import MAX_FRAMES, MAX_STEPS
-from . import still_status
+from . import motion_options, still_status
 from .handles import PuppetDrag, PuppetDragPoint
 
 SOURCE_ITEMS = (
@@ -29,16 +29,6 @@ ENGINE_ITEMS = (
     ("WORKBENCH", "Workbench", "The fastest: solid shading, colours as set in the scene's Workbench settings"),
     ("EEVEE", "EEVEE", "Materials and lights, quickly; needs a window"),
     ("CYCLES", "Cycles", "Materials and lights, path traced"),
-)
-MOTION_ITEMS = (
-    ("BONES", "Bones", "The selected bones of the active armature", "BONE_DATA", 0),
-    ("OBJECTS", "Objects", "The origins of the selected objects and empties", "OBJECT_DATA", 1),
-    ("VERTICES", "Vertices", "The selected vertices of the active mesh", "VERTEXSEL", 2),
-)
-BONE_PART_ITEMS = (
-    ("HEAD", "Head", "Where the bone begins"),
-    ("MIDDLE", "Middle", "Halfway along the bone"),
-    ("TAIL", "Tail", "Where the bone ends"),
 )
 DEFAULT_FRAMES = 14  # of the embedded model, and of those it was modelled on
 # Blender's integer properties end here; the protocol's seeds go further.
@@ -90,33 +80,11 @@ class PuppetSettings(PropertyGroup):
         default=True,
     )
 
-    motion_source: EnumProperty(
-        name="Motion Of", description="What drags are made from", items=MOTION_ITEMS, default="OBJECTS"
-    )
-    motion_bone_part: EnumProperty(
-        name="Bone Part", description="Which point of each bone is followed", items=BONE_PART_ITEMS, default="TAIL"
-    )
-    motion_start: IntProperty(
-        name="Start",
-        description="First frame of the motion, the one that the still shows",
-        default=1,
-        subtype="TIME",
-    )
-    motion_end: IntProperty(
-        name="End",
-        description="Last frame of the motion, which the preview's last frame shows",
-        default=25,
-        subtype="TIME",
-    )
-    motion_tolerance: FloatProperty(
-        name="Tolerance",
-        description="How far a drag may leave the motion, in parts of the still: a larger value gives fewer points",
-        default=0.003,
-        min=0.0,
-        max=0.1,
-        step=0.1,
-        precision=4,
-    )
+    motion_source: motion_options.source("OBJECTS")
+    motion_bone_part: motion_options.bone_part()
+    motion_start: motion_options.start()
+    motion_end: motion_options.end()
+    motion_tolerance: motion_options.tolerance()
 
     still: PointerProperty(type=PuppetStill, name="Still")
     still_source: EnumProperty(

@@ -101,18 +101,20 @@ class Drag:
 
     def resample(self, frames: int) -> NDArray[np.float32]:
         """Positions at `frames` evenly spaced times of the clip, float32 `[frames, 2]`; row 0: the start."""
+        # A clip of one frame shows the still alone: the drag is at its start.
+        return self.at(np.linspace(0.0, 1.0, max(frames, 1))).astype(np.float32)
+
+    def at(self, clip_times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Positions at times `[N]` of the clip, 0 to 1, as float64 `[N, 2]`."""
         times = np.array([point.t for point in self.points], dtype=np.float64)
         places = np.array([(point.x, point.y) for point in self.points], dtype=np.float64)
-        # A clip of one frame shows the still alone: the drag is at its start.
-        at = np.clip(np.linspace(0.0, 1.0, max(frames, 1)), times[0], times[-1])
+        at = np.clip(clip_times, times[0], times[-1])
         segment = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(times) - 2)
         length = times[segment + 1] - times[segment]
         u = ((at - times[segment]) / length)[:, None]
         if self.ease == "linear":
-            path = places[segment] * (1 - u) + places[segment + 1] * u
-        else:
-            path = _hermite(places, _rest_to_rest_velocities(times, places), segment, length[:, None], u)
-        return path.astype(np.float32)
+            return places[segment] * (1 - u) + places[segment + 1] * u
+        return _hermite(places, _rest_to_rest_velocities(times, places), segment, length[:, None], u)
 
     @classmethod
     def from_json(cls, value: object, where: str = "drag") -> Drag:
