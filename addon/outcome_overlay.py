@@ -78,8 +78,6 @@ def shapes(
 ) -> Shapes:
     """The picture: `frame` says where the still lies, `now` which of the preview's frames is shown."""
     drawn = Shapes()
-    for label in placed:
-        _add_leader(drawn, label, scale)
     for one in found:
         asked, reached = frame.to_region(one.asked), frame.to_region(one.reached)
         drawn.line(asked, (LINE + 1.0) * scale, OUTLINE)
@@ -91,6 +89,8 @@ def shapes(
         for place, off in zip(reached, one.off, strict=True):
             drawn.disc(place, DOT * scale, _colour(off))
         _add_now(drawn, asked, reached, one.off, int(np.clip(now, 0, len(reached) - 1)), scale)
+    for label in placed:
+        _add_leader(drawn, label, scale)
     return drawn
 
 
@@ -104,8 +104,8 @@ def _add_leader(drawn: Shapes, label: Label, scale: float) -> None:
     """A line from an end to its label, if that lies far off."""
     line = np.array([label.end, labels.nearest_point(label.corner, label.size, label.end)])
     if np.hypot(*(line[1] - line[0])) > FAR * scale:
-        drawn.line(line, 2.4 * scale, (*OUTLINE[:3], 0.4))
-        drawn.line(line, 1.0 * scale, (*ASKED[:3], 0.7))
+        drawn.line(line, 2.6 * scale, OUTLINE)
+        drawn.line(line, 1.0 * scale, ASKED)
 
 
 def _add_now(
