@@ -214,8 +214,10 @@ def _draw_jobs(layout: UILayout, context: Context, listed: tuple[PreviewJob, ...
         head.operator(CancelPreview.bl_idname, text="Cancel All", icon="X").serial = 0
     else:
         head.operator(ClearJobs.bl_idname, text="", icon="X", emboss=False)
-    # What runs is on top: its estimate is what is looked at.
-    for job in (*(job for job in reversed(listed) if not job.state.final), *(job for job in listed if job.state.final)):
+    # What runs is on top: its estimate is what is looked at. Those that a reason above explains come last.
+    under_way = [job for job in reversed(listed) if not job.state.final]
+    over = sorted((job for job in listed if job.state.final), key=jobs.is_explained)
+    for job in (*under_way, *over):
         # A single result lies over the camera's view: a second picture of it would only push the buttons down.
         _draw_job(layout.box(), context, job, pictured=len(listed) > 1 or not job.state.final)
 
