@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# All scenarios in a real Blender window, one after another; screenshots and results go to OUT/<scenario>.
+# All scenarios in a real Blender window, one after another; screenshots and results go to OUT/<scenario>. One that
+# fails does not keep the others from running.
 #
 #   tests/gui/all.sh OUT [SCENARIO ...]
 #
@@ -9,7 +10,7 @@
 # disk) and runs there, without any network but its own loopback.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-[ $# -ge 1 ] || { sed -n '3,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '3,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$(realpath -m "$1")
 shift
 scenarios=("$@")
@@ -76,4 +77,8 @@ scenario() {
     if has_all; then "${run[@]}"; else make_root && in_root "${run[@]}"; fi
 }
 
-for name in "${scenarios[@]}"; do scenario "$name"; done
+failed=()
+for name in "${scenarios[@]}"; do
+    scenario "$name" || failed+=("$name")
+done
+[ ${#failed[@]} -eq 0 ] || { echo "gui: failed: ${failed[*]}; see $out" >&2; exit 1; }

@@ -7,7 +7,6 @@ the unsaved changes, selection, frame, settings, and what Ctrl-Z takes back. The
 
 import hashlib
 import importlib
-import itertools
 import json
 import sys
 import time
@@ -17,7 +16,7 @@ import bpy
 from mathutils import Matrix
 
 sys.path.insert(0, str(Path(__file__).parent))
-from driver import OUT, Window, run, wait_for
+from driver import OUT, Pauses, Window, run, wait_for
 
 PACKAGE = "bl_ext.user_default.puppet_master.data_gen.blender"
 runs = importlib.import_module(f"{PACKAGE}.runs")
@@ -62,26 +61,26 @@ def scenario():
     done("a run was cancelled")
     settings.size, settings.views = 128, 3
 
-    ticks = watch_ticks()
+    pauses = Pauses()
     for _ in range(20):
         runs.redraw_panels()
         yield 0.1
-    report["longest_pause_by_redraws_alone_s"] = longest(ticks)
+    report["longest_pause_by_redraws_alone_s"] = pauses.longest_s
     starts, pumps = watch(operators, "new_run"), watch(runs.Run, "pump")
     began = time.monotonic()
     yield from press_render(window)
-    ticks.clear()
+    pauses.begin()
     shot = False
     while not runs.current().state.final:
         assert time.monotonic() < began + 900, runs.current().text()
         if not shot and runs.current().progress.share > 0.2:
             window.screenshot("4-rendering.png")
-            ticks.clear()
+            pauses.leave_out()
             shot = True
         yield 0.05
     report["run"] = runs.current().text()
     report["seconds"] = round(time.monotonic() - began, 2)
-    report["longest_pause_s"] = longest(ticks)
+    report["longest_pause_s"] = pauses.longest_s
     report["press_s"] = round(max(starts), 4)
     report["longest_pump_s"] = round(max(pumps), 4)
     assert runs.current().state is runs.State.DONE, runs.current().text()
@@ -164,22 +163,6 @@ def press_render(window):
     yield from window.click(*button)
     yield from wait_for(lambda: runs.current() is not old, 20, "the run")
     return button
-
-
-def watch_ticks():
-    """Times at which a timer of its own ran, every 10 ms while the window is free."""
-    times = []
-
-    def tick():
-        times.append(time.monotonic())
-        return 0.01
-
-    bpy.app.timers.register(tick)
-    return times
-
-
-def longest(ticks):
-    return round(max(after - before for before, after in itertools.pairwise(ticks)), 4)
 
 
 def watch(owner, name):

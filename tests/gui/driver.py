@@ -17,6 +17,31 @@ OUT = Path(os.environ["PM_OUT"])
 PATIENCE = 5  # a loaded computer is no failure of the add-on
 
 
+class Pauses:
+    """The longest that Blender left a timer of 10 ms waiting: how long the window stood still."""
+
+    def __init__(self):
+        self.longest_s = 0.0
+        self.begin()
+        bpy.app.timers.register(self._tick)
+
+    def begin(self):
+        """Forget what was measured."""
+        self.longest_s = 0.0
+        self.leave_out()
+
+    def leave_out(self):
+        """Do not count the time since the last tick: the scenario itself held the window, by a screenshot."""
+        self._last = None
+
+    def _tick(self):
+        now = time.monotonic()
+        if self._last is not None:
+            self.longest_s = max(self.longest_s, round(now - self._last, 3))
+        self._last = now
+        return 0.01
+
+
 class Window:
     """The first window, its 3D viewport's sidebar, and the mouse."""
 

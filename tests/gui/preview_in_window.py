@@ -3,11 +3,10 @@
 
 The scene is the .blend given on Blender's command line, or a box with a lid made here.
 
-The window must stay alive meanwhile: the longest pause between two ticks of a timer is reported.
+The window must stay alive meanwhile: the longest pause is reported.
 """
 
 import importlib
-import itertools
 import os
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
-from driver import Window, run, wait_for
+from driver import Pauses, Window, run, wait_for
 
 jobs = importlib.import_module("bl_ext.user_default.puppet_master.addon.jobs")
 report = {"blender": bpy.app.version_string, "steps": []}
@@ -49,23 +48,23 @@ def scenario():
     yield from wait_for(lambda: len(bpy.context.scene.puppet_master.drags) == len(names), 5, "the undo")
     done("Ctrl-Z took it away")
 
-    ticks = watch_ticks()
+    pauses = Pauses()
     button = yield from window.find_button("puppet_master.preview")
     yield from window.click(*button)
     yield from wait_for(lambda: jobs.current() is not None, 60, "the job")
-    ticks.clear()
+    pauses.begin()
     shot = False
     began = time.monotonic()
     while jobs.running():
         assert time.monotonic() < began + 1500, jobs.current().text()
         if not shot and jobs.current().progress > 0:
             window.screenshot("3-running.png")
-            ticks.clear()
+            pauses.leave_out()
             shot = True
         yield 0.1
     report["job"] = jobs.current().text()
     report["seconds"] = round(time.monotonic() - began, 2)
-    report["longest_pause_s"] = round(max((b - a for a, b in itertools.pairwise(ticks)), default=0.0), 3)
+    report["longest_pause_s"] = pauses.longest_s
     assert jobs.current().state is jobs.State.DONE, jobs.current().text()
     window.screenshot("4-done.png")
     done("the preview is there")
@@ -99,18 +98,6 @@ def make_box():
     scene.display.shading.color_type = "OBJECT"
     scene.render.resolution_x = scene.render.resolution_y = 256
     bpy.ops.puppet_master.add_drag(name="lid", start=(0.5, 0.38), end=(0.75, 0.34))
-
-
-def watch_ticks():
-    """Times at which a timer of its own ran, every 50 ms while the window is free."""
-    times = []
-
-    def tick():
-        times.append(time.monotonic())
-        return 0.05
-
-    bpy.app.timers.register(tick)
-    return times
 
 
 def done(step):
