@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from .errors import Cancelled
 from .fitting import Fit, decode_still
+from .hole_filling import fill
 from .model.motion_field import Motion, MotionField
 from .object_window import FAR, ObjectWindow
 from .previewing import NO_DRAGS, Made, Step, Timed, library_versions, load_part
 from .protocol import PreviewRequest, PreviewResult, trajectories
 from .registry import ModelInfo, check_complete, read_info
-from .warping import fill, splat
+from .splatting import splat
 
 STILL = 1e-3  # of the side: a pixel that moves less over the whole clip stays exactly
 STEPS = 1

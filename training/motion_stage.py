@@ -15,10 +15,11 @@ import torch
 from torch.nn import functional as F
 
 from ..backend.errors import ModelError
+from ..backend.hole_filling import fill
 from ..backend.model.motion_field import Motion, MotionField
 from ..backend.previewing import load_part
 from ..backend.shards import CLIPS
-from ..backend.warping import fill, splat
+from ..backend.splatting import splat
 from .grids import Strip
 from .loop import train
 from .paths import PathSamples
