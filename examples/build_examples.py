@@ -15,7 +15,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 from numpy.typing import NDArray
-from puppet_master.addon import handles
+from puppet_master.addon import handles, scene_settings
 from puppet_master.backend.protocol import Drag, DragPoint
 from puppet_master.data_gen.cameras import Lens, Viewpoint, place_camera
 from puppet_master.data_gen.playback import Playback
@@ -230,7 +230,7 @@ def main() -> None:
     if unknown := set(options.names) - set(EXAMPLES):
         parser.error(f"no example is called {sorted(unknown)[0]!r}; there are {', '.join(EXAMPLES)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    handles.register()
+    scene_settings.register()
     for name in options.names or EXAMPLES:
         build(EXAMPLES[name], options.out.absolute() / f"{name}.blend")
 

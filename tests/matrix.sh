@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The add-on's tests under other Blenders, each as the Python module (bpy) in a throw-away environment.
+# The add-on's tests, and those of the examples, under other Blenders, each as the Python module (bpy) in a throw-away environment.
 #
 #   tests/matrix.sh OUT [VERSION ...]      # e.g. 4.2 4.5 5.0 5.2; all four without a version
 #
@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=$(realpath -m "$1")
 shift
 [ $# -gt 0 ] || set -- 4.2 4.5 5.0 5.2
-readonly TESTS=(tests/addon tests/test_extension.py)
+readonly TESTS=(tests/addon tests/test_extension.py tests/test_examples.py)
 # The last three: what bpy 5.2 imports and pip is kept from fetching with it.
 readonly LIBRARIES=(numpy pillow av fastapi uvicorn pydantic psutil httpx pytest rich typer safetensors huggingface_hub cattrs requests zstandard)
 export PIP_DISABLE_PIP_VERSION_CHECK=1
