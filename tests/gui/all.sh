@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=$(realpath -m "$1")
 shift
 scenarios=("$@")
-[ $# -gt 0 ] || scenarios=(preview_in_window jobs_in_window clips_in_window handles_in_window pointer_in_window storm_in_window)
+[ $# -gt 0 ] || scenarios=(preview_in_window jobs_in_window clips_in_window limits_in_window handles_in_window pointer_in_window storm_in_window)
 readonly SUITE=${SUITE:-trixie}
 readonly PACKAGES=blender,xvfb,xauth,xdotool,imagemagick,libegl1,libgl1,libgl1-mesa-dri,libegl-mesa0,libglx-mesa0
 # What Blender's extension tool imports and Debian's Blender leaves to the system.
