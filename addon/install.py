@@ -80,9 +80,14 @@ def busy() -> bool:
     return _task is not None and not _task.over
 
 
+def is_local(address: str) -> bool:
+    """Whether a web address is on this computer, so that it needs no leave to go online."""
+    return address.startswith(LOOPBACK)
+
+
 def check_online(what: str, index: str = "") -> None:
-    """Raises `RequirementError` unless Blender may go online; an index on this computer needs no leave."""
-    if bpy.app.online_access or index.startswith(LOOPBACK):
+    """Raises `RequirementError` unless Blender may go online, or the index is on this computer."""
+    if bpy.app.online_access or is_local(index):
         return
     raise RequirementError(f"{what} needs the network, which Blender may not use; allow it under {WHERE_TO_ALLOW}")
 

@@ -82,7 +82,7 @@ def _draw_environment(
         about = found.about
         words = f"PyTorch {about.get('torch')}, Python {about.get('python')}, {about.get('packages')} packages"
         layout.label(text=f"{words}, {about.get('when')}")
-    if not shown.online:
+    if not (shown.online or install.is_local(preferences.index_url)):
         words = f"Installing needs the network; allow it under {install.WHERE_TO_ALLOW}"
         drawing.draw_text(layout, context, words, "INTERNET_OFFLINE")
     column = drawing.split_column(layout)
@@ -122,7 +122,7 @@ def _draw_models(layout: UILayout, context: Context, preferences: Preferences, s
         button = line.row()
         button.enabled = not model_pull.busy()
         button.operator("puppet_master.pull_model", icon="IMPORT").name = name
-    if shown.missing and not shown.online:
+    if shown.missing and not (shown.online or install.is_local(preferences.hub_mirror)):
         words = f"Downloading needs the network; allow it under {install.WHERE_TO_ALLOW}"
         drawing.draw_text(layout, context, words, "INTERNET_OFFLINE")
     if (task := model_pull.task()) is not None:

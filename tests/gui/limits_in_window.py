@@ -59,7 +59,7 @@ def out_of_memory(window):
     report["failed"] = failed.text()
     yield 0.5
     window.screenshot("1-out-of-memory.png")
-    button = yield from window.find_button("puppet_master.retry_preview", across=0.75, down=0.5)
+    button = yield from window.find_button("puppet_master.retry", across=0.75, down=0.5)
     yield from window.click(*button)
     yield from wait_for(lambda: jobs.current() is not failed and not jobs.running(), 240, "the cheaper preview")
     assert jobs.current().state is jobs.State.DONE, jobs.current().text()

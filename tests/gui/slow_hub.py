@@ -22,9 +22,12 @@ class SlowHub(Hub):
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
             print(f"range {start}", flush=True)
         self._head(request, 206 if start else 200, headers, close=False)
-        for at in range(start, len(data), PIECE):
-            request.wfile.write(data[at : at + PIECE])
-            time.sleep(PAUSE_S)
+        try:
+            for at in range(start, len(data), PIECE):
+                request.wfile.write(data[at : at + PIECE])
+                time.sleep(PAUSE_S)
+        except ConnectionError:  # who asked was stopped
+            request.close_connection = True
 
 
 if __name__ == "__main__":
