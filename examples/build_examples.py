@@ -15,7 +15,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 from numpy.typing import NDArray
-from puppet_master.addon import handles, scene_settings
+from puppet_master.addon import compat, handles, scene_settings
 from puppet_master.backend.protocol import Drag, DragPoint
 from puppet_master.data_gen.cameras import Lens, Viewpoint, place_camera
 from puppet_master.data_gen.playback import Playback
@@ -237,3 +237,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    compat.leave(0)
