@@ -4,7 +4,7 @@
 The stored drags say which parts move where. They are taken away and placed again by the mouse; then preview, play,
 compare, errors of the drags. The screenshots are those of the documentation.
 
-    SCENARIO=story_in_window tests/gui/run.sh OUT .venv/bin/python tiny examples/cabinet.blend
+    SCENARIO=story_in_window HEIGHT=1060 tests/gui/run.sh OUT .venv/bin/python tiny examples/cabinet.blend
 """
 
 import importlib
