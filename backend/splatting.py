@@ -103,7 +103,10 @@ class _Surface:
         """The quarters of some pixels, given by their index in row order."""
         height, width = self.steps.shape[-2:]
         row, column = pixels // width, pixels % width
-        at = lambda y, x: self.steps.flatten(2)[:, :, y.clamp(0, height - 1) * width + x.clamp(0, width - 1)]  # noqa: E731
+
+        def at(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+            return self.steps.flatten(2)[:, :, y.clamp(0, height - 1) * width + x.clamp(0, width - 1)]
+
         own = at(row, column)
         for down, right in itertools.product((-1, 1), (-1, 1)):
             beside, above = column + right, row + down
