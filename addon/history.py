@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .preview_settings import PuppetHistoryEntry
 
 SETTINGS = "preview.json"
 MEGABYTE = 1_000_000
+WHEN = r"-\d{8}-\d{6}(-\d+)?"  # what follows the title in a result's name: day, time, and a number if that is taken
 # While the file is saved: where each entry's folder is, by scene and place in the list.
 _absolute: dict[tuple[str, int], Path] = {}
 
@@ -118,11 +120,12 @@ def refresh(scene: Scene, above: Path, title: str) -> int:
     history = scene.puppet_master_preview.history
     known = set()
     for entry in history:
-        folder = folder_of(entry)
-        entry.missing = not (folder / SETTINGS).is_file()
-        entry.size = 0.0 if entry.missing else size_of(folder) / MEGABYTE
-        known.add(folder)
-    found = [path.parent for path in sorted(above.glob(f"{title}-*/{SETTINGS}")) if path.parent not in known]
+        _look(entry)
+        known.add(folder_of(entry))
+    # Whole names alone: a shared folder may hold those of "shot-two" beside those of "shot", and they can be pruned.
+    ours = re.compile(re.escape(title) + WHEN)
+    made = (path.parent for path in sorted(above.glob(f"*/{SETTINGS}")))
+    found = [folder for folder in made if folder not in known and ours.fullmatch(folder.name)]
     for folder in found:
         add(scene, folder, scene.puppet_master.result_frame)
     return len(found)
@@ -158,6 +161,8 @@ def prune(scene: Scene, megabytes: float) -> int:
     """
     history = scene.puppet_master_preview.history
     removed = 0
+    for entry in history:  # a drive that was away when the list was refreshed may be back
+        _look(entry)
     total = sum(entry.size for entry in history)
     for entry in [entry.name for entry in history]:
         index = history.find(entry)
@@ -168,6 +173,13 @@ def prune(scene: Scene, megabytes: float) -> int:
         remove(scene, index)
         removed += 1
     return removed
+
+
+def _look(entry: PuppetHistoryEntry) -> None:
+    """See whether an entry's result is there, and how large it is."""
+    folder = folder_of(entry)
+    entry.missing = not (folder / SETTINGS).is_file()
+    entry.size = 0.0 if entry.missing else size_of(folder) / MEGABYTE
 
 
 def size_of(folder: Path) -> int:

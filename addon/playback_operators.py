@@ -218,8 +218,7 @@ class PruneHistory(OnPreview):
 
     def execute(self, context: Context) -> set[str]:
         """Remove them."""
-        own = preferences.own()
-        limit = self.megabytes if self.megabytes >= 0 else own.history_limit if own is not None else 0
+        limit = self.megabytes if self.megabytes >= 0 else preferences.history_limit()
         return self.carry_out(lambda: f"{history.prune(context.scene, limit)} preview(s) removed")
 
 

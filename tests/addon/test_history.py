@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 import pytest
 from PIL import Image
-from puppet_master.addon import handles, history, models
+from puppet_master.addon import handles, history, models, preferences
 from puppet_master.backend.errors import InputError
 from puppet_master.backend.protocol import Drag, DragPoint, PreviewResult
 
@@ -110,6 +110,24 @@ def test_pruning_removes_the_oldest_until_the_rest_fits(scene, make_result):
     assert [folder.exists() for folder in folders] == [True, False, False, True]
 
 
+def test_pruning_without_preferences_keeps_to_the_usual_limit(scene, make_result, monkeypatch):
+    folder = make_result("shot-1", 0.1)
+    history.add(scene, folder, 1)
+    monkeypatch.setattr(preferences, "_preferences", lambda: None)
+    bpy.ops.puppet_master.prune_history()
+    assert folder.is_dir()
+    assert len(entries(scene)) == 1
+
+
+def test_pruning_keeps_what_was_away_and_is_back(scene, make_result):
+    folder = make_result("shot-1", 0.1)
+    entry = history.add(scene, folder, 1)
+    entry.missing, entry.size = True, 0.0
+    assert history.prune(scene, 1.0) == 0
+    assert folder.is_dir()
+    assert not entries(scene)[0].missing
+
+
 def test_removing_takes_results_of_ours_alone(scene, make_result):
     folder = make_result("shot-1")
     history.add(scene, folder, 1)
@@ -121,13 +139,16 @@ def test_removing_takes_results_of_ours_alone(scene, make_result):
 
 def test_refreshing_marks_what_is_gone_and_finds_what_is_there(scene, make_result, tmp_path):
     bpy.context.preferences.addons["puppet_master"].preferences.output_folder = str(tmp_path / "shot_previews")
-    gone = make_result("untitled-1")
+    gone = make_result("untitled-20260101-120000")
     history.add(scene, gone, 1)
     shutil.rmtree(gone)
-    make_result("untitled-2")
-    make_result("someone-else")
+    make_result("untitled-20260101-120000-2")
+    for other in ("someone-20260101-120000", "untitled-two-20260101-120000"):
+        make_result(other)
     bpy.ops.puppet_master.refresh_history()
-    assert [(entry.name, entry.missing) for entry in entries(scene)] == [("untitled-1", True), ("untitled-2", False)]
+    assert [(entry.name, entry.missing) for entry in entries(scene)] == [
+        ("untitled-20260101-120000", True), ("untitled-20260101-120000-2", False),
+    ]  # fmt: skip
     with pytest.raises(RuntimeError, match="holds no preview"):
         scene.puppet_master_preview.active_entry = 0
         bpy.ops.puppet_master.load_result()
