@@ -62,7 +62,8 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
         size: width and height in pixels, 16 to 4096; the size set in the scene when absent.
 
     Raises:
-        InputError: the scene has no camera, the size is out of range, or Blender refuses to render.
+        InputError: the scene has no camera, or another object in its place, the size is out of range, or Blender
+            refuses to render.
         OutputError: the file cannot be written.
         RequirementError: the engine needs OpenGL, and this machine cannot start it without a window.
     """
@@ -73,6 +74,8 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
         raise InputError(
             f'scene "{scene.name}" has no camera; add one and make it the scene\'s active camera'
         )
+    if scene.camera.type != "CAMERA":  # Blender renders from any object, but shows no picture over its view
+        raise InputError(f'"{scene.camera.name}" is no camera; choose a camera as the scene\'s active one')
     make_folder(path.parent)  # before the render: what cannot be kept must not cost one
     engine = drawable_engine(scene)
     if bpy.app.background and engine == WORKBENCH:

@@ -111,6 +111,18 @@ def test_the_operator_remembers_the_still_in_the_scene(scene, tmp_path):
         assert image.size == (64, 48)
 
 
+@pytest.mark.parametrize("kind", ["MESH", "EMPTY"])
+def test_an_object_that_is_no_camera_is_refused_before_it_renders(scene, tmp_path, kind):
+    if kind == "EMPTY":
+        bpy.ops.object.empty_add()
+    else:
+        bpy.context.view_layer.objects.active = bpy.data.objects["Cube"]
+    scene.camera = bpy.context.object
+    with pytest.raises(InputError, match="is no camera; choose a camera"):
+        render_still(scene, tmp_path / "still.png")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_operator_reports_a_missing_camera(scene):
     scene.camera = None
     with pytest.raises(RuntimeError, match='scene "Scene" has no camera'):
