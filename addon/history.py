@@ -20,6 +20,7 @@ from bpy.types import Scene
 from ..backend.errors import InputError, OutputError, PuppetMasterError
 from ..backend.protocol import Drag, PreviewResult
 from . import handles, models, scene_settings
+from .files import stored
 from .preview_settings import PuppetHistoryEntry
 
 SETTINGS = "preview.json"
@@ -34,7 +35,7 @@ def add(scene: Scene, folder: Path, frame: int, camera: str = "") -> PuppetHisto
     settings = scene.puppet_master_preview
     entry = settings.history.add()
     entry.name, entry.frame, entry.camera = folder.name, frame, camera
-    entry.folder = _stored(folder)
+    entry.folder = stored(folder)
     entry.about = about(folder)
     entry.size = size_of(folder) / MEGABYTE
     settings.active_entry = len(settings.history) - 1
@@ -187,17 +188,6 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _stored(folder: Path, blend: str | None = None) -> str:
-    """A folder as it is stored: relative to the .blend if that has a place on the same drive."""
-    start = Path(blend or bpy.data.filepath)
-    if not str(start) or str(start) == ".":
-        return str(folder)
-    try:
-        return bpy.path.relpath(str(folder), start=str(start.parent))
-    except ValueError:  # another drive, on Windows
-        return str(folder)
-
-
 def _entries() -> list[tuple[tuple[str, int], Any]]:
     return [
         ((scene.name, index), entry)
@@ -213,7 +203,7 @@ def _before_save(path: str, *_: object) -> None:
     for key, entry in _entries():
         _absolute[key] = folder_of(entry)
         if path:
-            entry.folder = _stored(_absolute[key], path)
+            entry.folder = stored(_absolute[key], path)
 
 
 @persistent
@@ -221,7 +211,7 @@ def _after_save(*_: object) -> None:
     """A copy was saved elsewhere, or nothing at all: the session's paths lead from its own file."""
     for key, entry in _entries():
         if key in _absolute:
-            entry.folder = _stored(_absolute[key])
+            entry.folder = stored(_absolute[key])
     _absolute.clear()
 
 

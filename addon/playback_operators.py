@@ -112,7 +112,7 @@ class ShowInImageEditor(OnPreview):
 
     def _show(self, context: Context) -> None:
         entry = history.active(context.scene)
-        image = show_entry(context)
+        image = show_entry_or_image(context)
         space = _image_editor(context).spaces.active
         space.image = image
         count = len(playback.frame_files(history.folder_of(entry)))
@@ -247,6 +247,14 @@ def show_entry(context: Context) -> bpy.types.Image:
     context.scene.puppet_master.result_folder = str(folder)
     context.scene.puppet_master.result_frame = entry.frame
     return image
+
+
+def show_entry_or_image(context: Context) -> bpy.types.Image:
+    """As `show_entry`; the image alone where it cannot lie over a camera's view. Raises `InputError` if it is gone."""
+    try:
+        return show_entry(context)
+    except InputError:
+        return playback.load_image(history.folder_of(history.active(context.scene)))
 
 
 def _image_editor(context: Context) -> Area:
