@@ -19,13 +19,21 @@ from .shortcuts import Shortcuts
 from .stills import title
 
 
+def is_own(operator: type[Operator], context: Context) -> bool:
+    """Whether the scene is one of this file; says so where it is not: a history that is linked cannot be changed."""
+    if context.scene.library is None:
+        return True
+    operator.poll_message_set(f'Scene "{context.scene.name}" is linked from another file: make it local to use it here')
+    return False
+
+
 class OnPreview(Operator):
     """What operators on the chosen preview share; not registered itself."""
 
     @classmethod
     def poll(cls, context: Context) -> bool:
         """Only after a preview."""
-        return bool(context.scene.puppet_master_preview.history)
+        return is_own(cls, context) and bool(context.scene.puppet_master_preview.history)
 
     def carry_out(self, work: Callable[[], str | None]) -> set[str]:
         """Do the work, and say what it gives or why it cannot be done."""
@@ -48,7 +56,8 @@ class LoadResult(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """Only after a preview."""
-        return bool(context.scene.puppet_master.result_folder or context.scene.puppet_master_preview.history)
+        settings, more = context.scene.puppet_master, context.scene.puppet_master_preview
+        return is_own(cls, context) and bool(settings.result_folder or more.history)
 
     def execute(self, context: Context) -> set[str]:
         """Load the frames as an image sequence on the camera."""
@@ -174,6 +183,11 @@ class RefreshHistory(Operator):
 
     bl_idname = "puppet_master.refresh_history"
     bl_label = "Refresh"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """Only in a scene of this file."""
+        return is_own(cls, context)
 
     def execute(self, context: Context) -> set[str]:
         """Look."""

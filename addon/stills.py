@@ -26,10 +26,12 @@ def make_still(scene: Scene, path: Path) -> Still:
     """Make the scene's still from its chosen source into `path`, a PNG, and remember what it shows.
 
     Raises:
-        InputError: no camera, image or render to make it from, or one that cannot be used.
+        InputError: no camera, image or render to make it from, or one that cannot be used; a linked scene.
         OutputError: the file cannot be written.
         RequirementError: see `still.render_still`.
     """
+    if scene.library is not None:  # nothing could be kept in it, and Blender would render a namesake of this file
+        raise InputError(f'scene "{scene.name}" is linked from another file: make it local to use it here')
     make = {
         still_status.CAMERA: render_still,
         still_status.RENDER_RESULT: copy_render_result,

@@ -154,6 +154,22 @@ def test_refreshing_marks_what_is_gone_and_finds_what_is_there(scene, make_resul
         bpy.ops.puppet_master.load_result()
 
 
+def test_a_linked_scenes_history_is_left_alone(scene, make_result, tmp_path):
+    folder = make_result("shot-1")
+    history.add(scene, folder, 1)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "layout.blend"), copy=True)
+    with bpy.data.libraries.load(str(tmp_path / "layout.blend"), link=True) as (_, wanted):
+        wanted.scenes = ["Scene"]
+    bpy.context.window.scene = wanted.scenes[0]
+    for name in ("load_result", "remove_preview", "prune_history", "refresh_history", "use_settings"):
+        assert not getattr(bpy.ops.puppet_master, name).poll()
+    with pytest.raises(RuntimeError, match='scene "Scene" is linked from another file: make it local'):
+        bpy.ops.puppet_master.preview()
+    bpy.context.window.scene = scene
+    assert bpy.ops.puppet_master.prune_history.poll()
+    assert folder.is_dir()
+
+
 def test_an_empty_history_says_so(scene):
     with pytest.raises(InputError, match='scene "Scene" has no preview yet'):
         history.active(scene)
