@@ -85,6 +85,26 @@ def _remember_view(scene: Scene) -> None:
     record.view, record.lens, record.region = view.to_camera.ravel(), view.lens, view.region
 
 
+def make_windowless(scene: Scene, path: Path, size: tuple[int, int] | None = None) -> Still:
+    """The still as programs make it for farms: the scene's image if it starts from one, else what its camera sees.
+
+    A .blend keeps no Render Result: what the camera sees stands in for it.
+
+    Args:
+        scene: the scene.
+        path: the PNG to write.
+        size: width and height in pixels, of a still that is rendered.
+
+    Raises:
+        PuppetMasterError: see `make_still`.
+    """
+    if scene.puppet_master.still_source != still_status.IMAGE:
+        return render_still(scene, path, size)
+    if size is not None:
+        raise InputError("the still is an image, which has its own size: give none, or choose the source Camera")
+    return copy_image(scene, path)
+
+
 def copy_render_result(scene: Scene, path: Path) -> Still:
     """Copy the pixels of the last render, as its window shows them.
 
