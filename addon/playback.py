@@ -36,13 +36,13 @@ def load_result(scene: Scene, folder: Path, first_frame: int, camera: Object | N
     camera = camera or scene.camera
     _check_camera(scene, camera)
     entry = _background_entry(camera.data, IMAGE_NAME)
-    image = _image(entry.image, IMAGE_NAME, frames[0], "SEQUENCE")
+    image = _image(_own_image(camera.data, entry), IMAGE_NAME, frames[0], "SEQUENCE")
     _lay_over(entry, image)
     set_playback(entry.image_user, len(frames), first_frame)
     still = folder / "still.png"
     if still.is_file():
         behind = _background_entry(camera.data, STILL_NAME)
-        _lay_over(behind, _image(behind.image, STILL_NAME, still, "FILE"))
+        _lay_over(behind, _image(_own_image(camera.data, behind), STILL_NAME, still, "FILE"))
     camera.data.show_background_images = True
     choose_shown(scene, scene.puppet_master_preview.shown)
     return image
@@ -120,11 +120,18 @@ def _is_ours(entry: CameraBackgroundImage, name: str) -> bool:
     return entry.image is not None and entry.image.name.startswith(name)
 
 
+def _own_image(camera: Camera, entry: CameraBackgroundImage) -> Image | None:
+    """What an entry shows, unless that is another file's or, in a copied scene, another camera's too."""
+    image = entry.image
+    if image is None or image.library is not None:
+        return None
+    others = (other for other in bpy.data.cameras if other != camera)
+    return None if any(item.image == image for other in others for item in other.background_images) else image
+
+
 def _image(shown: Image | None, name: str, path: Path, source: str) -> Image:
     """The image datablock shown before, turned to new files; a new one if there is none."""
-    if shown is None or shown.library is not None:
-        shown = bpy.data.images.load(str(path))
-    image = shown
+    image = shown or bpy.data.images.load(str(path))
     image.name = name
     image.source = source
     image.filepath = stored(path)

@@ -102,6 +102,19 @@ def test_a_camera_of_another_file_is_left_as_it_is_and_the_preview_becomes_an_im
     assert bpy.path.abspath(playback.preview_image().filepath) == str(folder / "frames" / "0000.png")
 
 
+def test_a_copied_scene_shows_previews_of_its_own(scene, make_result):
+    playback.load_result(scene, make_result("one", 4), first_frame=1)
+    bpy.ops.scene.new(type="FULL_COPY")
+    copied = bpy.context.scene
+    assert copied.camera.data.background_images[0].image == scene.camera.data.background_images[0].image
+    for name in ("two", "three"):
+        playback.load_result(copied, make_result(name, 4), first_frame=1)
+    shows = [Path(each.camera.data.background_images[0].image.filepath).parts[-3] for each in (scene, copied)]
+    assert shows == ["one", "three"]
+    assert len([image for image in bpy.data.images if image.source == "SEQUENCE"]) == 2
+    bpy.context.window.scene = scene
+
+
 def test_a_preview_of_an_image_needs_no_camera(scene, make_result):
     scene.camera = None
     folder = make_result("one", 4)
