@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.types import Image, ImageFormatSettings, RenderSettings, Scene
+from bpy.types import CompositorNodeOutputFile, Image, ImageFormatSettings, NodeTree, RenderSettings, Scene
 
 from ..backend.errors import InputError
 from ..backend.requirements import check_drawing
-from .compat import EEVEE_ENGINES, cycles_can_denoise, eevee_engine, media_type_values
+from .compat import EEVEE_ENGINES, compositor_of, cycles_can_denoise, eevee_engine, media_type_values
 from .files import make_folder, whole
 
 WORKBENCH = "BLENDER_WORKBENCH"
@@ -172,11 +172,26 @@ def _settings_for_still(
             "use_stamp": False,
         },
     )
+    for node in _file_outputs(scene):  # they are of the shot's own renders: a still must not replace them
+        yield node, {"mute": True}
     yield render.image_settings, _png_settings(render.image_settings)
     if engine == "CYCLES":
         cycles = scene.cycles
         denoise = cycles.use_denoising and cycles_can_denoise()
         yield cycles, {"samples": min(samples, cycles.samples), "use_denoising": denoise}
+
+
+def _file_outputs(scene: Scene) -> list[CompositorNodeOutputFile]:
+    """The compositor's File Output nodes that write with each render, those in groups too."""
+    found, seen, left = [], set(), [compositor_of(scene)]
+    while left:
+        tree: NodeTree | None = left.pop()
+        if tree is None or tree in seen:
+            continue
+        seen.add(tree)
+        found += [node for node in tree.nodes if node.type == "OUTPUT_FILE" and not node.mute]
+        left += [node.node_tree for node in tree.nodes if node.type == "GROUP"]
+    return found
 
 
 def _png_settings(image_settings: ImageFormatSettings) -> dict[str, str]:

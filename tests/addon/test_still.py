@@ -55,6 +55,32 @@ def test_every_setting_is_as_before_afterwards(odd_settings, tmp_path):
     assert settings(odd_settings) == before
 
 
+def add_file_output(scene, folder):
+    """A File Output node in the scene's compositor; gives it."""
+    if hasattr(scene, "compositing_node_group"):
+        scene.compositing_node_group = bpy.data.node_groups.new("Compositor", "CompositorNodeTree")
+    else:
+        scene.use_nodes = True
+    tree = compat.compositor_of(scene)
+    output = tree.nodes.new("CompositorNodeOutputFile")
+    if hasattr(output, "file_output_items"):
+        output.directory = f"{folder}/"
+        output.file_output_items.new("RGBA", "Image")
+    else:
+        output.base_path = f"{folder}/"
+    tree.links.new(tree.nodes.new("CompositorNodeRLayers").outputs["Image"], output.inputs[0])
+    return output
+
+
+def test_files_that_the_compositor_writes_are_left_to_the_shots_own_renders(scene, tmp_path):
+    output = add_file_output(scene, tmp_path / "final")
+    render_still(scene, tmp_path / "still.png", (32, 32))
+    assert [path.name for path in tmp_path.iterdir()] == ["still.png"]
+    assert not output.mute
+    bpy.ops.render.render()
+    assert len(list((tmp_path / "final").iterdir())) == 1
+
+
 def test_every_setting_is_as_before_after_an_error_too(odd_settings, tmp_path):
     before = settings(odd_settings)
     (tmp_path / "still.png").mkdir()
