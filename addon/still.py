@@ -76,6 +76,8 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
         )
     if scene.camera.type != "CAMERA":  # Blender renders from any object, but shows no picture over its view
         raise InputError(f'"{scene.camera.name}" is no camera; choose a camera as the scene\'s active one')
+    if not any(layer.use for layer in scene.view_layers):
+        raise InputError(f'scene "{scene.name}" renders no view layer; check Use for Rendering on one of them')
     make_folder(path.parent)  # before the render: what cannot be kept must not cost one
     engine = drawable_engine(scene)
     if bpy.app.background and engine == WORKBENCH:
@@ -85,7 +87,10 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
             for owner, values in _settings_for_still(scene, engine, (width, height), settings.still_samples):
                 stack.enter_context(_temporarily(owner, values))
         except TypeError as error:  # of an engine that this Blender does not have, or whose add-on is off
-            raise InputError(f"the still cannot be rendered with {engine}: {_one_line(error)}") from error
+            raise InputError(
+                f"the still cannot be rendered with {engine}: enable it under Edit > Preferences > Add-ons, or choose "
+                f"another Engine for the still ({_one_line(error)})"
+            ) from error
         try:
             bpy.ops.render.render(scene=scene.name)
         except RuntimeError as error:

@@ -137,6 +137,12 @@ def test_the_operator_remembers_the_still_in_the_scene(scene, tmp_path):
         assert image.size == (64, 48)
 
 
+def test_a_scene_whose_view_layers_are_not_rendered_is_refused(scene, tmp_path):
+    scene.view_layers[0].use = False
+    with pytest.raises(InputError, match="renders no view layer; check Use for Rendering"):
+        render_still(scene, tmp_path / "still.png")
+
+
 @pytest.mark.parametrize("kind", ["MESH", "EMPTY"])
 def test_an_object_that_is_no_camera_is_refused_before_it_renders(scene, tmp_path, kind):
     if kind == "EMPTY":
