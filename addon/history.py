@@ -91,9 +91,11 @@ def use_settings(scene: Scene, entry: PuppetHistoryEntry, with_drags: bool = Tru
     settings.model = made.model
     settings.seed = min(made.seed, scene_settings.MAX_BLENDER_SEED)
     settings.use_model_defaults = False
-    settings.frames, settings.steps = made.frames, made.steps
-    settings.guidance_first, settings.guidance_last = made.guidance
-    scene.puppet_master_preview.quality = models.CUSTOM
+    settings.frames = made.frames
+    if made.steps > 1:  # one step is a model of one pass, which knows neither: the next model might sample with it
+        settings.steps = made.steps
+        settings.guidance_first, settings.guidance_last = made.guidance
+        scene.puppet_master_preview.quality = models.CUSTOM
     scene.puppet_master_preview.seed_locked = True
     if with_drags:
         _replace_drags(scene, made.drags)

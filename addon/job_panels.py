@@ -47,6 +47,8 @@ class PreviewDrawing:
         button = self.layout.row()
         button.scale_y = 1.4
         button.operator(Preview.bl_idname, icon="PLAY")
+        if not any(drag.enabled for drag in context.scene.puppet_master.drags):
+            draw_text(self.layout, context, "No drag is enabled: nothing will be moved", "INFO")
         listed = jobs.listed()
         if listed:
             _draw_jobs(self.layout, context, listed)

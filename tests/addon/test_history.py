@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The previews made of a scene: stored with it, found again after moves, used again, pruned."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -88,6 +89,16 @@ def test_using_its_settings_again_brings_back_drags_and_numbers(scene, make_resu
     bpy.ops.puppet_master.add_drag(name="kept")
     bpy.ops.puppet_master.use_settings(with_drags=False)
     assert [drag.name for drag in handles.drags_of(scene)] == ["lid", "kept"]
+
+
+def test_settings_of_a_model_of_one_pass_leave_steps_and_quality_to_the_next_model(scene, make_result):
+    folder = make_result("shot-1")
+    (folder / "preview.json").write_text(json.dumps(dataclasses.replace(MADE, steps=1, guidance=(1.0, 1.0)).to_json()))
+    history.add(scene, folder, 1)
+    bpy.ops.puppet_master.use_settings()
+    settings = scene.puppet_master
+    assert (settings.frames, settings.steps, settings.guidance_last) == (4, 25, 3.0)
+    assert scene.puppet_master_preview.quality == models.NORMAL
 
 
 def test_settings_that_cannot_be_read_change_nothing(scene, make_result):
