@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,15 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot create the folder {folder}: {error.strerror}") from error
+
+
+def writable(folder: Path) -> Path:
+    """The folder, if files can be made there. Raises `OutputError` with the way out."""
+    if not os.access(folder, os.W_OK):
+        raise OutputError(
+            f"cannot write to {folder}; make it writable or choose an Output Folder in the add-on's preferences"
+        )
+    return folder
 
 
 @contextmanager

@@ -7,7 +7,6 @@ returns at once and lets a timer go on.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,9 +17,10 @@ import bpy
 from bpy.props import BoolProperty, IntProperty
 from bpy.types import Context, Event, Operator, Scene
 
-from ..backend.errors import InputError, ModelError, OutputError, PuppetMasterError
+from ..backend.errors import InputError, ModelError, PuppetMasterError
 from ..backend.protocol import PreviewRequest
 from . import backend_link, handles, history, jobs, models, pace, playback, preferences, scene_settings, stills
+from .files import writable
 from .preview_job import PreviewJob
 from .shortcuts import Shortcuts
 
@@ -234,15 +234,6 @@ def _label(request: PreviewRequest, known: models.Known) -> str:
     if not known.is_one_pass:
         words.append(f"seed {request.seed}")
     return ", ".join(words)
-
-
-def writable(folder: Path) -> Path:
-    """The folder, if files can be made there. Raises `OutputError` with the way out."""
-    if not os.access(folder, os.W_OK):
-        raise OutputError(
-            f"cannot write to {folder}; make it writable or choose an Output Folder in the add-on's preferences"
-        )
-    return folder
 
 
 def free_folder(folder: Path, taken: set[Path] | None = None) -> Path:

@@ -103,7 +103,7 @@ def camera_view(
     """The view of a camera object, as it stands, for a picture of `width` x `height` pixels.
 
     Raises:
-        InputError: it is no camera, a panoramic one, whose picture no straight rays make, or one without a size.
+        InputError: it is no camera, a panoramic one, whose picture no straight rays make, or one that sees nothing.
     """
     data = camera.data
     if camera.type != "CAMERA":
@@ -127,6 +127,8 @@ def camera_view(
         # "Auto" measures by the sensor's width even where it fits the picture's height.
         sensor = data.sensor_height if data.sensor_fit == "VERTICAL" else data.sensor_width
         extent = sensor / data.lens
+    if extent <= 0.0:
+        raise InputError(f'camera "{camera.name}" sees nothing: its orthographic scale is 0')
     return CameraView(
         to_camera=np.linalg.inv(stands),
         perspective=data.type == "PERSP",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..backend.errors import InputError
 from ..backend.png import encode_png
 from . import anchors, backend_state, preferences, still_status
-from .files import make_folder, whole
+from .files import make_folder, whole, writable
 from .projection import WHOLE
 from .still import Still, check_size, render_still, save_render_result
 
@@ -50,7 +50,8 @@ def make_scenes_still(scene: Scene) -> Still:
     Raises:
         PuppetMasterError: see `make_still` and `preferences.output_folder`.
     """
-    return make_still(scene, preferences.output_folder() / f"{title(scene)}-still.png")
+    folder = writable(preferences.output_folder())  # before the render: what cannot be kept must not cost one
+    return make_still(scene, folder / f"{title(scene)}-still.png")
 
 
 def title(scene: Scene) -> str:

@@ -125,6 +125,10 @@ def test_a_camera_scaled_to_nothing_is_told_and_breaks_nothing(scene):
     bpy.context.view_layer.update()
     ops.make_still()
     assert "is scaled to nothing" in still_status.note(scene)
+    scene.camera.scale = (1.0, 1.0, 1.0)
+    scene.camera.data.type, scene.camera.data.ortho_scale = "ORTHO", 0.0
+    bpy.context.view_layer.update()
+    assert "its orthographic scale is 0" in still_status.note(scene)
     ops.add_pin(position=(0.5, 0.5), stick=True)
     assert scene.puppet_master.drags[-1].anchor_state == "NONE"
 
