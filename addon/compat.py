@@ -9,7 +9,7 @@ import sys
 from typing import Any, NoReturn
 
 import bpy
-from bpy.types import ImageFormatSettings, SequenceEditor
+from bpy.types import ImageFormatSettings, NodeTree, Scene, SequenceEditor
 
 # 4.2-4.5 call it "EEVEE Next"; from 5.0 on it has the old name back.
 EEVEE_ENGINES = frozenset({"BLENDER_EEVEE", "BLENDER_EEVEE_NEXT"})
@@ -37,6 +37,11 @@ def cycles_can_denoise() -> bool:
 def is_selected(bone: bpy.types.PoseBone) -> bool:
     """From 5.0 on pose bones are selected themselves; before, the armature's bones are."""
     return bone.select if hasattr(bone, "select") else bone.bone.select
+
+
+def compositor_of(scene: Scene) -> NodeTree | None:
+    """The scene's compositor; from 5.0 on it is a node group."""
+    return scene.compositing_node_group if hasattr(scene, "compositing_node_group") else scene.node_tree
 
 
 def strips_of(editor: SequenceEditor) -> Any:

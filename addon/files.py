@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and paths that move along with the .blend."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import bpy
 
 from ..backend.errors import OutputError
 
@@ -16,6 +19,15 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot create the folder {folder}: {error.strerror}") from error
+
+
+def writable(folder: Path) -> Path:
+    """The folder, if files can be made there. Raises `OutputError` with the way out."""
+    if not os.access(folder, os.W_OK):
+        raise OutputError(
+            f"cannot write to {folder}; make it writable or choose an Output Folder in the add-on's preferences"
+        )
+    return folder
 
 
 @contextmanager
@@ -34,6 +46,17 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def stored(path: Path, blend: str | None = None) -> str:
+    """A path as it is stored: relative to the .blend (the open one, or `blend`) if that has a place on its drive."""
+    start = blend or bpy.data.filepath
+    if not start:
+        return str(path)
+    try:
+        return bpy.path.relpath(str(path), start=str(Path(start).parent))
+    except ValueError:  # another drive, on Windows
+        return str(path)
 
 
 def _reason(error: OSError | RuntimeError) -> str:

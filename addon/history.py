@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from bpy.types import Scene
 from ..backend.errors import InputError, OutputError, PuppetMasterError
 from ..backend.protocol import Drag, PreviewResult
 from . import handles, models, scene_settings
+from .files import stored
 from .preview_settings import PuppetHistoryEntry
 
 SETTINGS = "preview.json"
 MEGABYTE = 1_000_000
+WHEN = r"-\d{8}-\d{6}(-\d+)?"  # what follows the title in a result's name: day, time, and a number if that is taken
 # While the file is saved: where each entry's folder is, by scene and place in the list.
 _absolute: dict[tuple[str, int], Path] = {}
 
@@ -32,7 +35,7 @@ def add(scene: Scene, folder: Path, frame: int, camera: str = "") -> PuppetHisto
     settings = scene.puppet_master_preview
     entry = settings.history.add()
     entry.name, entry.frame, entry.camera = folder.name, frame, camera
-    entry.folder = _stored(folder)
+    entry.folder = stored(folder)
     entry.about = about(folder)
     entry.size = size_of(folder) / MEGABYTE
     settings.active_entry = len(settings.history) - 1
@@ -88,9 +91,11 @@ def use_settings(scene: Scene, entry: PuppetHistoryEntry, with_drags: bool = Tru
     settings.model = made.model
     settings.seed = min(made.seed, scene_settings.MAX_BLENDER_SEED)
     settings.use_model_defaults = False
-    settings.frames, settings.steps = made.frames, made.steps
-    settings.guidance_first, settings.guidance_last = made.guidance
-    scene.puppet_master_preview.quality = models.CUSTOM
+    settings.frames = made.frames
+    if made.steps > 1:  # one step is a model of one pass, which knows neither: the next model might sample with it
+        settings.steps = made.steps
+        settings.guidance_first, settings.guidance_last = made.guidance
+        scene.puppet_master_preview.quality = models.CUSTOM
     scene.puppet_master_preview.seed_locked = True
     if with_drags:
         _replace_drags(scene, made.drags)
@@ -118,11 +123,12 @@ def refresh(scene: Scene, above: Path, title: str) -> int:
     history = scene.puppet_master_preview.history
     known = set()
     for entry in history:
-        folder = folder_of(entry)
-        entry.missing = not (folder / SETTINGS).is_file()
-        entry.size = 0.0 if entry.missing else size_of(folder) / MEGABYTE
-        known.add(folder)
-    found = [path.parent for path in sorted(above.glob(f"{title}-*/{SETTINGS}")) if path.parent not in known]
+        _look(entry)
+        known.add(folder_of(entry))
+    # Whole names alone: a shared folder may hold those of "shot-two" beside those of "shot", and they can be pruned.
+    ours = re.compile(re.escape(title) + WHEN)
+    made = (path.parent for path in sorted(above.glob(f"*/{SETTINGS}")))
+    found = [folder for folder in made if folder not in known and ours.fullmatch(folder.name)]
     for folder in found:
         add(scene, folder, scene.puppet_master.result_frame)
     return len(found)
@@ -158,6 +164,8 @@ def prune(scene: Scene, megabytes: float) -> int:
     """
     history = scene.puppet_master_preview.history
     removed = 0
+    for entry in history:  # a drive that was away when the list was refreshed may be back
+        _look(entry)
     total = sum(entry.size for entry in history)
     for entry in [entry.name for entry in history]:
         index = history.find(entry)
@@ -170,20 +178,16 @@ def prune(scene: Scene, megabytes: float) -> int:
     return removed
 
 
+def _look(entry: PuppetHistoryEntry) -> None:
+    """See whether an entry's result is there, and how large it is."""
+    folder = folder_of(entry)
+    entry.missing = not (folder / SETTINGS).is_file()
+    entry.size = 0.0 if entry.missing else size_of(folder) / MEGABYTE
+
+
 def size_of(folder: Path) -> int:
     """Bytes of a result's files."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _stored(folder: Path, blend: str | None = None) -> str:
-    """A folder as it is stored: relative to the .blend if that has a place on the same drive."""
-    start = Path(blend or bpy.data.filepath)
-    if not str(start) or str(start) == ".":
-        return str(folder)
-    try:
-        return bpy.path.relpath(str(folder), start=str(start.parent))
-    except ValueError:  # another drive, on Windows
-        return str(folder)
 
 
 def _entries() -> list[tuple[tuple[str, int], Any]]:
@@ -201,7 +205,7 @@ def _before_save(path: str, *_: object) -> None:
     for key, entry in _entries():
         _absolute[key] = folder_of(entry)
         if path:
-            entry.folder = _stored(_absolute[key], path)
+            entry.folder = stored(_absolute[key], path)
 
 
 @persistent
@@ -209,7 +213,7 @@ def _after_save(*_: object) -> None:
     """A copy was saved elsewhere, or nothing at all: the session's paths lead from its own file."""
     for key, entry in _entries():
         if key in _absolute:
-            entry.folder = _stored(_absolute[key])
+            entry.folder = stored(_absolute[key])
     _absolute.clear()
 
 

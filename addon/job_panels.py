@@ -10,7 +10,7 @@ from ..backend.errors import BackendError
 from . import backend_state, jobs, models, outcome, saving, thumbnails
 from .backend_operators import OpenLog
 from .drawing import draw_text, split_column, without_log
-from .panels import PuppetTab
+from .panels import ImagePuppetTab, PuppetTab
 from .playback_operators import (
     CompareStill,
     LoadResult,
@@ -34,10 +34,9 @@ SHORT = 8  # letters of a button that fits beside the backend's state
 JOB_ICONS = {State.DONE: "CHECKMARK", State.FAILED: "ERROR", State.CANCELLED: "X"}
 
 
-class PreviewPanel(PuppetTab, Panel):
+class PreviewDrawing:
     """The preview: its settings, its button and the jobs."""
 
-    bl_idname = "PUPPETMASTER_PT_preview"
     bl_label = "Preview"
 
     def draw(self, context: Context) -> None:
@@ -48,15 +47,16 @@ class PreviewPanel(PuppetTab, Panel):
         button = self.layout.row()
         button.scale_y = 1.4
         button.operator(Preview.bl_idname, icon="PLAY")
+        if not any(drag.enabled for drag in context.scene.puppet_master.drags):
+            draw_text(self.layout, context, "No drag is enabled: nothing will be moved", "INFO")
         listed = jobs.listed()
         if listed:
             _draw_jobs(self.layout, context, listed)
 
 
-class PlaybackPanel(PuppetTab, Panel):
+class PlaybackDrawing:
     """What to do with the preview chosen in the history."""
 
-    bl_idname = "PUPPETMASTER_PT_playback"
     bl_label = "Playback"
 
     @classmethod
@@ -84,6 +84,30 @@ class PlaybackPanel(PuppetTab, Panel):
         column.operator(SendToSequencer.bl_idname, icon="SEQ_SEQUENCER")
         column.operator(ExportPreview.bl_idname, icon="FILE_TICK")
         _draw_saving(self.layout, context)
+
+
+class PreviewPanel(PreviewDrawing, PuppetTab, Panel):
+    """Previews, in the viewport."""
+
+    bl_idname = "PUPPETMASTER_PT_preview"
+
+
+class PlaybackPanel(PlaybackDrawing, PuppetTab, Panel):
+    """Playback, in the viewport."""
+
+    bl_idname = "PUPPETMASTER_PT_playback"
+
+
+class ImagePreviewPanel(PreviewDrawing, ImagePuppetTab, Panel):
+    """Previews, in the Image Editor."""
+
+    bl_idname = "PUPPETMASTER_PT_image_preview"
+
+
+class ImagePlaybackPanel(PlaybackDrawing, ImagePuppetTab, Panel):
+    """Playback, in the Image Editor."""
+
+    bl_idname = "PUPPETMASTER_PT_image_playback"
 
 
 class HistoryList(UIList):
@@ -251,5 +275,5 @@ def _draw_retry(layout: UILayout, job: PreviewJob) -> None:
         cheaper.serial, cheaper.cheaper = job.serial, True
 
 
-_CLASSES = (PreviewPanel, PlaybackPanel, HistoryList, HistoryPanel)
+_CLASSES = (PreviewPanel, PlaybackPanel, ImagePreviewPanel, ImagePlaybackPanel, HistoryList, HistoryPanel)
 register, unregister = bpy.utils.register_classes_factory(_CLASSES)

@@ -24,6 +24,7 @@ REDRAW_S = 0.25  # between two drawings of the panels for mere progress: drawing
 JOIN_TIMEOUT_S = 5.0
 KEPT = 8  # jobs that are over
 MAX_UNDER_WAY = 32
+SHOWING = {("VIEW_3D", "UI"), ("IMAGE_EDITOR", "UI"), ("PREFERENCES", "WINDOW")}
 NEVER_BEGAN = "The backend ended before this began"
 
 _jobs: list[PreviewJob] = []
@@ -156,11 +157,11 @@ def _draw(now: float, at_once: bool) -> None:
 
 
 def redraw_panels() -> None:
-    """Ask the sidebars of the 3D viewports, and the preferences, to draw again; not the views beside them."""
+    """Ask the sidebars of the tab's editors, and the preferences, to draw again; not the views beside them."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             for region in area.regions:
-                if (area.type, region.type) in (("VIEW_3D", "UI"), ("PREFERENCES", "WINDOW")):
+                if (area.type, region.type) in SHOWING:
                     region.tag_redraw()
 
 

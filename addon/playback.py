@@ -13,6 +13,7 @@ import bpy
 from bpy.types import Camera, CameraBackgroundImage, Image, ImageUser, Object, Scene
 
 from ..backend.errors import InputError
+from .files import stored
 
 IMAGE_NAME = "Puppet Preview"
 STILL_NAME = "Puppet Still"
@@ -29,25 +30,43 @@ def load_result(scene: Scene, folder: Path, first_frame: int, camera: Object | N
         camera: the one that saw the still; the scene's active one if not given.
 
     Raises:
-        InputError: the folder holds no frames, or the scene has no camera.
+        InputError: the folder holds no frames, or there is no camera of this file to show them on.
     """
     frames = frame_files(folder)
     camera = camera or scene.camera
-    if camera is None:
-        raise InputError(
-            f'scene "{scene.name}" has no camera to show the preview on; make one its active camera'
-        )
+    _check_camera(scene, camera)
     entry = _background_entry(camera.data, IMAGE_NAME)
-    image = _image(entry.image, IMAGE_NAME, frames[0], "SEQUENCE")
+    image = _image(_own_image(camera.data, entry), IMAGE_NAME, frames[0], "SEQUENCE")
     _lay_over(entry, image)
     set_playback(entry.image_user, len(frames), first_frame)
     still = folder / "still.png"
     if still.is_file():
         behind = _background_entry(camera.data, STILL_NAME)
-        _lay_over(behind, _image(behind.image, STILL_NAME, still, "FILE"))
+        _lay_over(behind, _image(_own_image(camera.data, behind), STILL_NAME, still, "FILE"))
     camera.data.show_background_images = True
     choose_shown(scene, scene.puppet_master_preview.shown)
     return image
+
+
+def load_image(folder: Path) -> Image:
+    """The preview in `folder` as an image alone, for Image Editors. Raises `InputError` if there are no frames."""
+    return _image(preview_image(), IMAGE_NAME, frame_files(folder)[0], "SEQUENCE")
+
+
+def _check_camera(scene: Scene, camera: Object | None) -> None:
+    """Raises `InputError` unless a preview can lie over what the camera sees."""
+    if camera is None:
+        raise InputError(
+            f'scene "{scene.name}" has no camera to show the preview on; make one its active camera, '
+            "or show the preview in an Image Editor"
+        )
+    if camera.type != "CAMERA":
+        raise InputError(f'"{camera.name}" is no camera; choose a camera as the scene\'s active one')
+    if camera.data.library is not None:  # Blender lets it refer to no image of this file
+        raise InputError(
+            f'camera "{camera.name}" is linked from another file, so the preview cannot lie over its view; '
+            "make its data local, or show the preview in an Image Editor"
+        )
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -78,8 +97,8 @@ def choose_shown(scene: Scene, shown: str) -> None:
 
 
 def preview_image() -> Image | None:
-    """The image that shows the preview loaded last, if it is there still."""
-    return bpy.data.images.get(IMAGE_NAME)
+    """The image of this file that shows the preview loaded last, if it is there still."""
+    return bpy.data.images.get((IMAGE_NAME, None))
 
 
 def _lay_over(entry: CameraBackgroundImage, image: Image) -> None:
@@ -101,11 +120,20 @@ def _is_ours(entry: CameraBackgroundImage, name: str) -> bool:
     return entry.image is not None and entry.image.name.startswith(name)
 
 
+def _own_image(camera: Camera, entry: CameraBackgroundImage) -> Image | None:
+    """What an entry shows, unless that is another file's or, in a copied scene, another camera's too."""
+    image = entry.image
+    if image is None or image.library is not None:
+        return None
+    others = (other for other in bpy.data.cameras if other != camera)
+    return None if any(item.image == image for other in others for item in other.background_images) else image
+
+
 def _image(shown: Image | None, name: str, path: Path, source: str) -> Image:
     """The image datablock shown before, turned to new files; a new one if there is none."""
     image = shown or bpy.data.images.load(str(path))
     image.name = name
     image.source = source
-    image.filepath = str(path)
+    image.filepath = stored(path)
     image.reload()
     return image

@@ -19,13 +19,21 @@ from .shortcuts import Shortcuts
 from .stills import title
 
 
+def is_own(operator: type[Operator], context: Context) -> bool:
+    """Whether the scene is one of this file; says so where it is not: a history that is linked cannot be changed."""
+    if context.scene.library is None:
+        return True
+    operator.poll_message_set(f'Scene "{context.scene.name}" is linked from another file: make it local to use it here')
+    return False
+
+
 class OnPreview(Operator):
     """What operators on the chosen preview share; not registered itself."""
 
     @classmethod
     def poll(cls, context: Context) -> bool:
         """Only after a preview."""
-        return bool(context.scene.puppet_master_preview.history)
+        return is_own(cls, context) and bool(context.scene.puppet_master_preview.history)
 
     def carry_out(self, work: Callable[[], str | None]) -> set[str]:
         """Do the work, and say what it gives or why it cannot be done."""
@@ -48,7 +56,8 @@ class LoadResult(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """Only after a preview."""
-        return bool(context.scene.puppet_master.result_folder or context.scene.puppet_master_preview.history)
+        settings, more = context.scene.puppet_master, context.scene.puppet_master_preview
+        return is_own(cls, context) and bool(settings.result_folder or more.history)
 
     def execute(self, context: Context) -> set[str]:
         """Load the frames as an image sequence on the camera."""
@@ -112,7 +121,7 @@ class ShowInImageEditor(OnPreview):
 
     def _show(self, context: Context) -> None:
         entry = history.active(context.scene)
-        image = show_entry(context)
+        image = show_entry_or_image(context)
         space = _image_editor(context).spaces.active
         space.image = image
         count = len(playback.frame_files(history.folder_of(entry)))
@@ -175,6 +184,11 @@ class RefreshHistory(Operator):
     bl_idname = "puppet_master.refresh_history"
     bl_label = "Refresh"
 
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """Only in a scene of this file."""
+        return is_own(cls, context)
+
     def execute(self, context: Context) -> set[str]:
         """Look."""
         try:
@@ -218,8 +232,7 @@ class PruneHistory(OnPreview):
 
     def execute(self, context: Context) -> set[str]:
         """Remove them."""
-        own = preferences.own()
-        limit = self.megabytes if self.megabytes >= 0 else own.history_limit if own is not None else 0
+        limit = self.megabytes if self.megabytes >= 0 else preferences.history_limit()
         return self.carry_out(lambda: f"{history.prune(context.scene, limit)} preview(s) removed")
 
 
@@ -248,6 +261,14 @@ def show_entry(context: Context) -> bpy.types.Image:
     context.scene.puppet_master.result_folder = str(folder)
     context.scene.puppet_master.result_frame = entry.frame
     return image
+
+
+def show_entry_or_image(context: Context) -> bpy.types.Image:
+    """As `show_entry`; the image alone where it cannot lie over a camera's view. Raises `InputError` if it is gone."""
+    try:
+        return show_entry(context)
+    except InputError:
+        return playback.load_image(history.folder_of(history.active(context.scene)))
 
 
 def _image_editor(context: Context) -> Area:

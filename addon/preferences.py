@@ -20,6 +20,7 @@ from .files import make_folder
 
 # `puppet_master` under pip, `bl_ext.<repository>.puppet_master` in Blender.
 ROOT_PACKAGE = __package__.rpartition(".")[0]
+HISTORY_LIMIT = 1024  # megabytes, where there are no preferences either
 # Blender as a Python module runs in an environment that can hold the backend's libraries; a Blender with
 # a window brings a Python of its own, which does not.
 RUNS_AS_MODULE = not bpy.app.binary_path
@@ -74,7 +75,7 @@ class Preferences(AddonPreferences):
     history_limit: IntProperty(
         name="History Limit (MB)",
         description="Megabytes that Prune leaves of a scene's previews",
-        default=1024,
+        default=HISTORY_LIMIT,
         min=0,
         soft_max=100_000,
     )
@@ -178,6 +179,12 @@ def output_folder() -> Path:
     except OutputError as error:
         raise OutputError(f"{error}; choose another Output Folder in the add-on's preferences") from error
     return folder
+
+
+def history_limit() -> int:
+    """Megabytes that pruning leaves of a scene's previews."""
+    preferences = _preferences()
+    return preferences.history_limit if preferences is not None else HISTORY_LIMIT
 
 
 def user_folder(name: str) -> Path:

@@ -33,7 +33,7 @@ from ..backend.presets import PRESETS
 from ..backend.protocol import FITS, Drag, PreviewRequest, drags_to_json, load_drags
 from ..backend.registry import find_model, read_info
 from . import handles, preferences
-from .still import render_still
+from .stills import make_windowless
 
 # Options that go on as they are.
 PASSED = (
@@ -64,7 +64,7 @@ def _make(given: argparse.Namespace) -> int:
     _check(given, drags)
     command = preferences.backend_command("preview")
     with tempfile.TemporaryDirectory(prefix="puppet-master-") as folder:
-        still = render_still(scene, Path(folder) / "still.png", size)
+        still = make_windowless(scene, Path(folder) / "still.png", size)
         drag_file = Path(folder) / "drags.json"
         drag_file.write_text(json.dumps(drags_to_json(drags)), encoding="utf-8")
         return _run([*command, str(still.path), "--drags", str(drag_file), *_words(given)])

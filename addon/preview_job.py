@@ -96,7 +96,7 @@ class PreviewJob:
         connect: gives a client, starting the backend if need be; called on the worker thread with a
             function that says whether to stop.
         on_done: called by `pump` once, on the main thread, when the result is complete. A
-            `PuppetMasterError` it raises makes the job a failed one.
+            `PuppetMasterError` it raises makes the job a failed one; what it returns is told beside the result.
         wants_estimates: whether somebody looks on; the backend then spends some time on estimates.
     """
 
@@ -105,7 +105,7 @@ class PreviewJob:
         request: PreviewRequest,
         folder: Path,
         connect: Connect,
-        on_done: Callable[[PreviewJob], None] | None = None,
+        on_done: Callable[[PreviewJob], str | None] | None = None,
         label: str = "",
         wants_estimates: bool = True,
     ) -> None:
@@ -202,7 +202,8 @@ class PreviewJob:
     def _apply(self, update: Update) -> None:
         if update.state is State.DONE and self._on_done is not None:
             try:
-                self._on_done(self)
+                note = self._on_done(self)
+                update = replace(update, detail="; ".join(filter(None, (update.detail, note))))
             except PuppetMasterError as error:
                 update = _failed(error)
         if update.estimate is not None:

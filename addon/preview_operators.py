@@ -7,7 +7,6 @@ returns at once and lets a timer go on.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,9 +17,10 @@ import bpy
 from bpy.props import BoolProperty, IntProperty
 from bpy.types import Context, Event, Operator, Scene
 
-from ..backend.errors import InputError, ModelError, OutputError, PuppetMasterError
+from ..backend.errors import InputError, ModelError, PuppetMasterError
 from ..backend.protocol import PreviewRequest
 from . import backend_link, handles, history, jobs, models, pace, playback, preferences, scene_settings, stills
+from .files import writable
 from .preview_job import PreviewJob
 from .shortcuts import Shortcuts
 
@@ -187,11 +187,12 @@ def new_jobs(scene: Scene, only_one: bool = False, **own: Any) -> list[PreviewJo
     return made
 
 
-def shower(scene: Scene, frame: int) -> Callable[[PreviewJob], None]:
-    """What shows a finished job's result in the scene, on the camera that saw its still."""
+def shower(scene: Scene, frame: int) -> Callable[[PreviewJob], str]:
+    """What shows a finished job's result in the scene, on the camera that saw its still; it says why if it cannot."""
     uid, camera = scene.session_uid, scene.camera.name if scene.camera is not None else ""
 
-    def show(job: PreviewJob) -> None:
+    def show(job: PreviewJob) -> str:
+        note = ""
         # Undo or another file may have replaced every datablock since: look the scene up again.
         with pace.measured("showing a result"):
             for candidate in bpy.data.scenes:
@@ -199,12 +200,23 @@ def shower(scene: Scene, frame: int) -> Callable[[PreviewJob], None]:
                     candidate.puppet_master.result_folder = str(job.folder)
                     candidate.puppet_master.result_frame = frame
                     history.add(candidate, job.folder, frame, camera)
-                    playback.load_result(candidate, job.folder, frame, candidate.objects.get(camera))
+                    note = show_result(candidate, job.folder, frame, camera)
             if not bpy.app.background:
                 # A timer's doing is no undo step by itself: undoing what came before would take it along.
                 bpy.ops.ed.undo_push(message="Preview")
+        return note
 
     return show
+
+
+def show_result(scene: Scene, folder: Path, frame: int, camera: str) -> str:
+    """Show a result over the camera's view; where that cannot be, as an image, and the reason is given back."""
+    try:
+        playback.load_result(scene, folder, frame, scene.objects.get(camera))
+    except InputError as error:  # no fault of the preview's
+        playback.load_image(folder)
+        return str(error)
+    return ""
 
 
 def _take_seeds(scene: Scene, known: models.Known) -> range:
@@ -222,15 +234,6 @@ def _label(request: PreviewRequest, known: models.Known) -> str:
     if not known.is_one_pass:
         words.append(f"seed {request.seed}")
     return ", ".join(words)
-
-
-def writable(folder: Path) -> Path:
-    """The folder, if files can be made there. Raises `OutputError` with the way out."""
-    if not os.access(folder, os.W_OK):
-        raise OutputError(
-            f"cannot write to {folder}; make it writable or choose an Output Folder in the add-on's preferences"
-        )
-    return folder
 
 
 def free_folder(folder: Path, taken: set[Path] | None = None) -> Path:

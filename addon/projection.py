@@ -103,7 +103,7 @@ def camera_view(
     """The view of a camera object, as it stands, for a picture of `width` x `height` pixels.
 
     Raises:
-        InputError: it is no camera, or a panoramic one, whose picture no straight rays make.
+        InputError: it is no camera, a panoramic one, whose picture no straight rays make, or one that sees nothing.
     """
     data = camera.data
     if camera.type != "CAMERA":
@@ -113,6 +113,9 @@ def camera_view(
             f'camera "{camera.name}" is panoramic; handles need a perspective or orthographic camera: '
             "change its type under Object Data > Lens"
         )
+    stands = np.array(camera.matrix_world.normalized(), dtype=np.float64)
+    if abs(np.linalg.det(stands)) < 1e-6:
+        raise InputError(f'camera "{camera.name}" is scaled to nothing; give it a scale of 1, and its parents too')
     wide, high = width * pixel_aspect[0], height * pixel_aspect[1]
     fit = data.sensor_fit
     if fit == "AUTO":
@@ -124,8 +127,10 @@ def camera_view(
         # "Auto" measures by the sensor's width even where it fits the picture's height.
         sensor = data.sensor_height if data.sensor_fit == "VERTICAL" else data.sensor_width
         extent = sensor / data.lens
+    if extent <= 0.0:
+        raise InputError(f'camera "{camera.name}" sees nothing: its orthographic scale is 0')
     return CameraView(
-        to_camera=np.linalg.inv(np.array(camera.matrix_world.normalized(), dtype=np.float64)),
+        to_camera=np.linalg.inv(stands),
         perspective=data.type == "PERSP",
         size=(extent * wide / fitted, extent * high / fitted),
         middle=(data.shift_x * extent, data.shift_y * extent),

@@ -80,7 +80,7 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
     except ImportError as error:
         raise explain_missing_bpy(error) from error
     from . import anchors, handles, scene_settings
-    from .still import render_still
+    from .stills import make_windowless
 
     ours = not hasattr(bpy.types.Scene, "puppet_master")  # else the extension is enabled in this Blender
     if ours:
@@ -91,7 +91,7 @@ def render(scene_file: Path | None, out: Path, size: tuple[int, int] | None) -> 
         scene = bpy.context.scene
         anchors.refresh(scene)
         drags = handles.drags_of(scene)  # before the still: a wrong drag must not cost a render
-        still = render_still(scene, out / "still.png", size)
+        still = make_windowless(scene, out / "still.png", size)
     finally:
         if ours:
             scene_settings.unregister()

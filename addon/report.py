@@ -43,7 +43,8 @@ def report(shown: Shown) -> str:
         f"online access: {shown.online}",
     ]
     if own is not None:
-        names = ("build", "device", "memory", "idle_minutes", "free_before_render", "backend_python", "index_url")
+        names = ("build", "device", "memory_mode", "memory", "idle_minutes", "free_before_render", "backend_python")
+        names += ("index_url", "hub_mirror")
         lines.append("settings: " + ", ".join(f"{name}={getattr(own, name)}" for name in names))
     lines += [f"job {job.serial}: {job.text()}" for job in jobs.listed()]
     lines += [f"main thread: {what} {seconds * 1000:.1f} ms at most" for what, seconds in pace.longest().items()]

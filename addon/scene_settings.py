@@ -15,6 +15,7 @@ from bpy.props import (
 )
 from bpy.types import Context, Image, Object, PropertyGroup, Scene
 
+from ..backend import registry
 from ..backend.protocol import MAX_FRAMES, MAX_STEPS
 from . import motion_options, still_status
 from .handles import PuppetDrag, PuppetDragPoint
@@ -38,6 +39,11 @@ MAX_BLENDER_SEED = 2**31 - 1
 def _source_changed(settings: PropertyGroup, context: Context) -> None:
     """Another still: what is known about the last one no longer holds."""
     still_status.refresh(settings.id_data)
+
+
+def model_names(settings: PropertyGroup, context: Context, text: str) -> list[str]:
+    """The models on this computer, to choose from; all of them, whatever stands in the field."""
+    return [folder.name for folder in registry.model_folders()]
 
 
 class PuppetStill(PropertyGroup):
@@ -131,6 +137,8 @@ class PuppetSettings(PropertyGroup):
         name="Model",
         description="Name of an installed model, or the path of a model folder",
         default="tiny",
+        search=model_names,
+        search_options={"SUGGESTION"},  # a folder may be given too
     )
     seed: IntProperty(
         name="Seed",

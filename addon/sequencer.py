@@ -9,6 +9,7 @@ from typing import Any
 from bpy.types import Scene
 
 from .compat import strips_of
+from .files import stored
 from .playback import frame_files
 
 
@@ -22,7 +23,7 @@ def add_strip(scene: Scene, folder: Path, name: str, first_frame: int) -> Any:
     strips = strips_of(scene.sequence_editor or scene.sequence_editor_create())
     channel = _free_channel(strips, first_frame, first_frame + len(frames))
     strip = strips.new_image(
-        name=name, filepath=str(frames[0]), channel=channel, frame_start=first_frame, fit_method="FIT"
+        name=name, filepath=stored(frames[0]), channel=channel, frame_start=first_frame, fit_method="FIT"
     )
     for frame in frames[1:]:
         strip.elements.append(frame.name)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.types import Image, ImageFormatSettings, RenderSettings, Scene
+from bpy.types import CompositorNodeOutputFile, Image, ImageFormatSettings, NodeTree, RenderSettings, Scene
 
 from ..backend.errors import InputError
 from ..backend.requirements import check_drawing
-from .compat import EEVEE_ENGINES, cycles_can_denoise, eevee_engine, media_type_values
+from .compat import EEVEE_ENGINES, compositor_of, cycles_can_denoise, eevee_engine, media_type_values
 from .files import make_folder, whole
 
 WORKBENCH = "BLENDER_WORKBENCH"
@@ -62,7 +62,8 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
         size: width and height in pixels, 16 to 4096; the size set in the scene when absent.
 
     Raises:
-        InputError: the scene has no camera, the size is out of range, or Blender refuses to render.
+        InputError: the scene has no camera, or another object in its place, the size is out of range, or Blender
+            refuses to render.
         OutputError: the file cannot be written.
         RequirementError: the engine needs OpenGL, and this machine cannot start it without a window.
     """
@@ -73,6 +74,10 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
         raise InputError(
             f'scene "{scene.name}" has no camera; add one and make it the scene\'s active camera'
         )
+    if scene.camera.type != "CAMERA":  # Blender renders from any object, but shows no picture over its view
+        raise InputError(f'"{scene.camera.name}" is no camera; choose a camera as the scene\'s active one')
+    if not any(layer.use for layer in scene.view_layers):
+        raise InputError(f'scene "{scene.name}" renders no view layer; check Use for Rendering on one of them')
     make_folder(path.parent)  # before the render: what cannot be kept must not cost one
     engine = drawable_engine(scene)
     if bpy.app.background and engine == WORKBENCH:
@@ -82,7 +87,10 @@ def render_still(scene: Scene, path: Path, size: tuple[int, int] | None = None) 
             for owner, values in _settings_for_still(scene, engine, (width, height), settings.still_samples):
                 stack.enter_context(_temporarily(owner, values))
         except TypeError as error:  # of an engine that this Blender does not have, or whose add-on is off
-            raise InputError(f"the still cannot be rendered with {engine}: {_one_line(error)}") from error
+            raise InputError(
+                f"the still cannot be rendered with {engine}: enable it under Edit > Preferences > Add-ons, or choose "
+                f"another Engine for the still ({_one_line(error)})"
+            ) from error
         try:
             bpy.ops.render.render(scene=scene.name)
         except RuntimeError as error:
@@ -169,11 +177,26 @@ def _settings_for_still(
             "use_stamp": False,
         },
     )
+    for node in _file_outputs(scene):  # they are of the shot's own renders: a still must not replace them
+        yield node, {"mute": True}
     yield render.image_settings, _png_settings(render.image_settings)
     if engine == "CYCLES":
         cycles = scene.cycles
         denoise = cycles.use_denoising and cycles_can_denoise()
         yield cycles, {"samples": min(samples, cycles.samples), "use_denoising": denoise}
+
+
+def _file_outputs(scene: Scene) -> list[CompositorNodeOutputFile]:
+    """The compositor's File Output nodes that write with each render, those in groups too."""
+    found, seen, left = [], set(), [compositor_of(scene)]
+    while left:
+        tree: NodeTree | None = left.pop()
+        if tree is None or tree in seen:
+            continue
+        seen.add(tree)
+        found += [node for node in tree.nodes if node.type == "OUTPUT_FILE" and not node.mute]
+        left += [node.node_tree for node in tree.nodes if node.type == "GROUP"]
+    return found
 
 
 def _png_settings(image_settings: ImageFormatSettings) -> dict[str, str]:

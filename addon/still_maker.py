@@ -21,7 +21,7 @@ from ..backend.protocol import drags_to_json
 from . import anchors, handles, scene_settings
 from .files import make_folder, whole
 from .render_still import open_scene
-from .still import render_still
+from .stills import make_windowless
 
 if not hasattr(Scene, "puppet_master"):  # else the extension is enabled in this Blender
     scene_settings.register()
@@ -72,10 +72,10 @@ def _make(task: dict[str, Any], path: Path, emit: Callable[[dict[str, Any]], Non
     anchors.refresh(scene)
     drags = handles.drags_of(scene)  # before the still: a wrong drag must not cost a render
     emit({"event": "stage", "stage": "render"})
-    still = render_still(scene, path, tuple(task["size"]) if task.get("size") else None)
+    still = make_windowless(scene, path, tuple(task["size"]) if task.get("size") else None)
     return {
         "drags": drags_to_json(drags), "width": still.width, "height": still.height, "frame": still.frame,
-        "camera": scene.camera.name, "engine": still.engine,
+        "camera": scene.camera.name if scene.camera else "", "engine": still.engine,
     }  # fmt: skip
 
 

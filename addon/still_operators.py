@@ -9,6 +9,7 @@ from bpy.types import Context, Operator
 
 from ..backend.errors import InputError, ModelError, PuppetMasterError
 from . import models, still_status, stills
+from .files import stored
 from .framing import STILL_NAME
 from .handle_edit_operator import HandleEdit
 
@@ -30,7 +31,7 @@ class MakeStill(StillEdit, Operator):
         """Make it in the output folder; it is shown where it was shown before."""
         still = stills.make_scenes_still(context.scene)
         if (image := bpy.data.images.get(STILL_NAME)) is not None:
-            image.filepath = str(still.path)
+            image.filepath = stored(still.path)
             image.reload()
         self.report({"INFO"}, f"Still of {still.width}x{still.height} pixels: {still.path}")
 
@@ -121,7 +122,7 @@ class OpenStill(StillEdit, Operator):
         if image is None:
             image = bpy.data.images.load(str(path))
             image.name = STILL_NAME
-        image.filepath = str(path)
+        image.filepath = stored(path)
         image.reload()
         context.space_data.image = image
 

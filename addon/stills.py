@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..backend.errors import InputError
 from ..backend.png import encode_png
 from . import anchors, backend_state, preferences, still_status
-from .files import make_folder, whole
+from .files import make_folder, whole, writable
 from .projection import WHOLE
 from .still import Still, check_size, render_still, save_render_result
 
@@ -26,10 +26,12 @@ def make_still(scene: Scene, path: Path) -> Still:
     """Make the scene's still from its chosen source into `path`, a PNG, and remember what it shows.
 
     Raises:
-        InputError: no camera, image or render to make it from, or one that cannot be used.
+        InputError: no camera, image or render to make it from, or one that cannot be used; a linked scene.
         OutputError: the file cannot be written.
         RequirementError: see `still.render_still`.
     """
+    if scene.library is not None:  # nothing could be kept in it, and Blender would render a namesake of this file
+        raise InputError(f'scene "{scene.name}" is linked from another file: make it local to use it here')
     make = {
         still_status.CAMERA: render_still,
         still_status.RENDER_RESULT: copy_render_result,
@@ -48,7 +50,8 @@ def make_scenes_still(scene: Scene) -> Still:
     Raises:
         PuppetMasterError: see `make_still` and `preferences.output_folder`.
     """
-    return make_still(scene, preferences.output_folder() / f"{title(scene)}-still.png")
+    folder = writable(preferences.output_folder())  # before the render: what cannot be kept must not cost one
+    return make_still(scene, folder / f"{title(scene)}-still.png")
 
 
 def title(scene: Scene) -> str:
@@ -81,6 +84,26 @@ def _remember_view(scene: Scene) -> None:
     except InputError:  # a panoramic camera: its still is one, though no handle sticks to it
         return
     record.view, record.lens, record.region = view.to_camera.ravel(), view.lens, view.region
+
+
+def make_windowless(scene: Scene, path: Path, size: tuple[int, int] | None = None) -> Still:
+    """The still as programs make it for farms: the scene's image if it starts from one, else what its camera sees.
+
+    A .blend keeps no Render Result: what the camera sees stands in for it.
+
+    Args:
+        scene: the scene.
+        path: the PNG to write.
+        size: width and height in pixels, of a still that is rendered.
+
+    Raises:
+        PuppetMasterError: see `make_still`.
+    """
+    if scene.puppet_master.still_source != still_status.IMAGE:
+        return render_still(scene, path, size)
+    if size is not None:
+        raise InputError("the still is an image, which has its own size: give none, or choose the source Camera")
+    return copy_image(scene, path)
 
 
 def copy_render_result(scene: Scene, path: Path) -> Still:

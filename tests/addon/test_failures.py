@@ -106,4 +106,6 @@ def test_previews_of_a_file_without_a_place_go_to_the_users_folder_and_their_err
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(OutputError, match=r"cannot write to .*previews; make it writable"):
         preview_operators.new_jobs(scene)
+    with pytest.raises(RuntimeError, match=r"cannot write to .*previews; make it writable"):
+        bpy.ops.puppet_master.make_still()
     assert not jobs.listed()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The previews made of a scene: stored with it, found again after moves, used again, pruned."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import bpy
 import pytest
 from PIL import Image
-from puppet_master.addon import handles, history, models
+from puppet_master.addon import handles, history, models, preferences
 from puppet_master.backend.errors import InputError
 from puppet_master.backend.protocol import Drag, DragPoint, PreviewResult
 
@@ -90,6 +91,16 @@ def test_using_its_settings_again_brings_back_drags_and_numbers(scene, make_resu
     assert [drag.name for drag in handles.drags_of(scene)] == ["lid", "kept"]
 
 
+def test_settings_of_a_model_of_one_pass_leave_steps_and_quality_to_the_next_model(scene, make_result):
+    folder = make_result("shot-1")
+    (folder / "preview.json").write_text(json.dumps(dataclasses.replace(MADE, steps=1, guidance=(1.0, 1.0)).to_json()))
+    history.add(scene, folder, 1)
+    bpy.ops.puppet_master.use_settings()
+    settings = scene.puppet_master
+    assert (settings.frames, settings.steps, settings.guidance_last) == (4, 25, 3.0)
+    assert scene.puppet_master_preview.quality == models.NORMAL
+
+
 def test_settings_that_cannot_be_read_change_nothing(scene, make_result):
     folder = make_result("shot-1")
     history.add(scene, folder, 3)
@@ -110,6 +121,24 @@ def test_pruning_removes_the_oldest_until_the_rest_fits(scene, make_result):
     assert [folder.exists() for folder in folders] == [True, False, False, True]
 
 
+def test_pruning_without_preferences_keeps_to_the_usual_limit(scene, make_result, monkeypatch):
+    folder = make_result("shot-1", 0.1)
+    history.add(scene, folder, 1)
+    monkeypatch.setattr(preferences, "_preferences", lambda: None)
+    bpy.ops.puppet_master.prune_history()
+    assert folder.is_dir()
+    assert len(entries(scene)) == 1
+
+
+def test_pruning_keeps_what_was_away_and_is_back(scene, make_result):
+    folder = make_result("shot-1", 0.1)
+    entry = history.add(scene, folder, 1)
+    entry.missing, entry.size = True, 0.0
+    assert history.prune(scene, 1.0) == 0
+    assert folder.is_dir()
+    assert not entries(scene)[0].missing
+
+
 def test_removing_takes_results_of_ours_alone(scene, make_result):
     folder = make_result("shot-1")
     history.add(scene, folder, 1)
@@ -121,16 +150,35 @@ def test_removing_takes_results_of_ours_alone(scene, make_result):
 
 def test_refreshing_marks_what_is_gone_and_finds_what_is_there(scene, make_result, tmp_path):
     bpy.context.preferences.addons["puppet_master"].preferences.output_folder = str(tmp_path / "shot_previews")
-    gone = make_result("untitled-1")
+    gone = make_result("untitled-20260101-120000")
     history.add(scene, gone, 1)
     shutil.rmtree(gone)
-    make_result("untitled-2")
-    make_result("someone-else")
+    make_result("untitled-20260101-120000-2")
+    for other in ("someone-20260101-120000", "untitled-two-20260101-120000"):
+        make_result(other)
     bpy.ops.puppet_master.refresh_history()
-    assert [(entry.name, entry.missing) for entry in entries(scene)] == [("untitled-1", True), ("untitled-2", False)]
+    assert [(entry.name, entry.missing) for entry in entries(scene)] == [
+        ("untitled-20260101-120000", True), ("untitled-20260101-120000-2", False),
+    ]  # fmt: skip
     with pytest.raises(RuntimeError, match="holds no preview"):
         scene.puppet_master_preview.active_entry = 0
         bpy.ops.puppet_master.load_result()
+
+
+def test_a_linked_scenes_history_is_left_alone(scene, make_result, tmp_path):
+    folder = make_result("shot-1")
+    history.add(scene, folder, 1)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "layout.blend"), copy=True)
+    with bpy.data.libraries.load(str(tmp_path / "layout.blend"), link=True) as (_, wanted):
+        wanted.scenes = ["Scene"]
+    bpy.context.window.scene = wanted.scenes[0]
+    for name in ("load_result", "remove_preview", "prune_history", "refresh_history", "use_settings"):
+        assert not getattr(bpy.ops.puppet_master, name).poll()
+    with pytest.raises(RuntimeError, match='scene "Scene" is linked from another file: make it local'):
+        bpy.ops.puppet_master.preview()
+    bpy.context.window.scene = scene
+    assert bpy.ops.puppet_master.prune_history.poll()
+    assert folder.is_dir()
 
 
 def test_an_empty_history_says_so(scene):

@@ -8,7 +8,15 @@ from dataclasses import replace
 
 import bpy
 import pytest
-from puppet_master.addon import backend_link, backend_state, handles, models, preferences, preview_operators
+from puppet_master.addon import (
+    backend_link,
+    backend_state,
+    handles,
+    models,
+    preferences,
+    preview_operators,
+    scene_settings,
+)
 from puppet_master.addon.backend_link import Phase
 from puppet_master.backend import registry
 from puppet_master.backend.errors import BackendError, Cancelled, RequirementError
@@ -146,3 +154,13 @@ def test_a_model_that_is_not_there_is_refused_before_anything_is_rendered(scene,
     with pytest.raises(RuntimeError, match="there is no model 'huge'"):
         bpy.ops.puppet_master.preview()
     assert not (tmp_path / "previews").exists()
+
+
+def test_the_models_on_this_computer_are_offered_by_name(scene, tmp_path, monkeypatch, embedded_model):
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(tmp_path))
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / registry.CARD).write_text("{}")
+    settings = scene.puppet_master
+    assert {embedded_model.name, "own"} <= set(scene_settings.model_names(settings, bpy.context, settings.model))
+    settings.model = str(tmp_path / "own")  # a folder is taken too
+    assert settings.model == str(tmp_path / "own")

@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 import pytest
 from PIL import Image
-from puppet_master.addon import compat, history, playback, preferences
+from puppet_master.addon import compat, history, playback, preferences, preview_operators, sequencer
 from puppet_master.backend.errors import InputError
 
 
@@ -86,6 +86,58 @@ def test_a_scene_without_camera_is_refused_by_name(scene, make_result):
     scene.camera = None
     with pytest.raises(InputError, match='scene "Scene" has no camera to show the preview on'):
         playback.load_result(scene, make_result("one", 4), first_frame=1)
+
+
+def test_a_camera_of_another_file_is_left_as_it_is_and_the_preview_becomes_an_image(scene, make_result, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "layout.blend"), copy=True)
+    scene.camera.name = "Own"
+    with bpy.data.libraries.load(str(tmp_path / "layout.blend"), link=True) as (_, wanted):
+        wanted.objects = ["Camera"]
+    scene.collection.objects.link(wanted.objects[0])
+    scene.camera = wanted.objects[0]
+    folder = make_result("one", 4)
+    note = preview_operators.show_result(scene, folder, 1, "Camera")
+    assert 'camera "Camera" is linked from another file' in note
+    assert len(scene.camera.data.background_images) == 0
+    assert bpy.path.abspath(playback.preview_image().filepath) == str(folder / "frames" / "0000.png")
+
+
+def test_a_copied_scene_shows_previews_of_its_own(scene, make_result):
+    playback.load_result(scene, make_result("one", 4), first_frame=1)
+    bpy.ops.scene.new(type="FULL_COPY")
+    copied = bpy.context.scene
+    assert copied.camera.data.background_images[0].image == scene.camera.data.background_images[0].image
+    for name in ("two", "three"):
+        playback.load_result(copied, make_result(name, 4), first_frame=1)
+    shows = [Path(each.camera.data.background_images[0].image.filepath).parts[-3] for each in (scene, copied)]
+    assert shows == ["one", "three"]
+    assert len([image for image in bpy.data.images if image.source == "SEQUENCE"]) == 2
+    bpy.context.window.scene = scene
+
+
+def test_a_preview_of_an_image_needs_no_camera(scene, make_result):
+    scene.camera = None
+    folder = make_result("one", 4)
+    assert "has no camera" in preview_operators.show_result(scene, folder, 1, "")
+    assert playback.preview_image().source == "SEQUENCE"
+    preview_operators.show_result(scene, make_result("two", 4), 1, "")
+    assert Path(playback.preview_image().filepath).parts[-3] == "two"
+
+
+def test_a_shown_preview_moves_along_with_the_file(scene, make_result, tmp_path):
+    (tmp_path / "show").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "show" / "shot.blend"))
+    folder = make_result("show/shot_previews/one", 4)
+    playback.load_result(scene, folder, first_frame=1)
+    sequencer.add_strip(scene, folder, "one", 1)
+    bpy.ops.wm.save_mainfile()
+    (tmp_path / "show").rename(tmp_path / "moved")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "shot.blend"))
+    image = playback.preview_image()
+    assert image.filepath == "//shot_previews/one/frames/0000.png"
+    assert tuple(image.size) == (16, 12)
+    (strip,) = compat.strips_of(bpy.context.scene.sequence_editor)
+    assert strip.directory == "//shot_previews/one/frames/"
 
 
 def test_the_operator_loads_the_last_result(scene, make_result):

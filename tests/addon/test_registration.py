@@ -51,6 +51,7 @@ def test_the_addon_comes_and_goes_without_a_trace_more_than_once(blender):
     clips = {"render_clips", "cancel_clips", "open_clip_report"}
     assert stills | drags | previews | playback | history | backend | clips <= operators
     panels = {f"PUPPETMASTER_PT_{name}" for name in ("still", "drags", "preview", "playback", "history", "clips")}
+    panels |= {f"PUPPETMASTER_PT_image_{name}" for name in ("still", "drags", "preview", "playback")}
     assert panels <= types
 
 

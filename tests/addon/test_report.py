@@ -38,9 +38,11 @@ def test_it_says_how_things_stand_and_ends_with_the_log(scene):
     token = backend_link._process.handshake.token
     own = bpy.context.preferences.addons["puppet_master"].preferences
     own.index_url = "https://ann:s3cret@mirror.studio/simple"
+    own.hub_mirror = "https://ann:s3cret@models.studio"
     text = report.report(backend_state.refresh())
     assert f"Blender {bpy.app.version_string}" in text
     assert "state: Ready" in text
+    assert "memory_mode=auto" in text and "models.studio" in text
     assert "listening on http://127.0.0.1" in text
     assert token not in text
     assert "s3cret" not in text

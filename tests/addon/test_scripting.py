@@ -23,6 +23,16 @@ def ready(lasting_scene, embedded_model):
     return lasting_scene
 
 
+@pytest.fixture
+def blue_image(ready):
+    """The scene's still is an image, 48 x 32, and there is no camera."""
+    image, camera = bpy.data.images.new("Painting", 48, 32), ready.camera
+    image.pixels.foreach_set(np.tile(np.float32([0.0, 0.0, 1.0, 1.0]), 48 * 32))
+    ready.puppet_master.still_source, ready.puppet_master.still_image, ready.camera = "IMAGE", image, None
+    yield image
+    ready.puppet_master.still_source, ready.puppet_master.still_image, ready.camera = "CAMERA", None, camera
+
+
 def test_a_preview_by_the_python_interface(ready):
     still = api.make_still()
     assert (still.width, still.height) == (64, 48)
@@ -88,10 +98,20 @@ def test_the_command_writes_what_the_command_line_writes(ready, tmp_path, capfd)
     ],
 )
 def test_the_command_refuses_before_it_renders(ready, tmp_path, capfd, monkeypatch, words, code, message):
-    monkeypatch.setattr(preview_command, "render_still", lambda *_: pytest.fail("rendered"))
+    monkeypatch.setattr(preview_command, "make_windowless", lambda *_: pytest.fail("rendered"))
     assert command.main(["preview", "--out", str(tmp_path / "out"), *words]) == code
     assert message in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_starts_from_the_scenes_image_where_that_is_the_still(blue_image, tmp_path, capfd):
+    api.add_drag("lid", (0.5, 0.5), (0.7, 0.5))
+    assert command.main(["preview", "--out", str(tmp_path / "out"), "--frames", "4"]) == 0
+    with Image.open(tmp_path / "out" / "still.png") as still:
+        assert (still.size, still.getpixel((5, 5))[:3]) == ((48, 32), (0, 0, 255))
+    capfd.readouterr()
+    assert command.main(["preview", "--out", str(tmp_path / "out"), "--size", "64x48"]) == 4
+    assert "has its own size" in capfd.readouterr().err
 
 
 def test_the_command_passes_on_what_the_backend_answers(ready, tmp_path, capfd):

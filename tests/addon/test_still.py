@@ -55,6 +55,32 @@ def test_every_setting_is_as_before_afterwards(odd_settings, tmp_path):
     assert settings(odd_settings) == before
 
 
+def add_file_output(scene, folder):
+    """A File Output node in the scene's compositor; gives it."""
+    if hasattr(scene, "compositing_node_group"):
+        scene.compositing_node_group = bpy.data.node_groups.new("Compositor", "CompositorNodeTree")
+    else:
+        scene.use_nodes = True
+    tree = compat.compositor_of(scene)
+    output = tree.nodes.new("CompositorNodeOutputFile")
+    if hasattr(output, "file_output_items"):
+        output.directory = f"{folder}/"
+        output.file_output_items.new("RGBA", "Image")
+    else:
+        output.base_path = f"{folder}/"
+    tree.links.new(tree.nodes.new("CompositorNodeRLayers").outputs["Image"], output.inputs[0])
+    return output
+
+
+def test_files_that_the_compositor_writes_are_left_to_the_shots_own_renders(scene, tmp_path):
+    output = add_file_output(scene, tmp_path / "final")
+    render_still(scene, tmp_path / "still.png", (32, 32))
+    assert [path.name for path in tmp_path.iterdir()] == ["still.png"]
+    assert not output.mute
+    bpy.ops.render.render()
+    assert len(list((tmp_path / "final").iterdir())) == 1
+
+
 def test_every_setting_is_as_before_after_an_error_too(odd_settings, tmp_path):
     before = settings(odd_settings)
     (tmp_path / "still.png").mkdir()
@@ -109,6 +135,24 @@ def test_the_operator_remembers_the_still_in_the_scene(scene, tmp_path):
     assert scene.puppet_master.still_path == str(tmp_path / "previews" / "untitled-still.png")
     with Image.open(scene.puppet_master.still_path) as image:
         assert image.size == (64, 48)
+
+
+def test_a_scene_whose_view_layers_are_not_rendered_is_refused(scene, tmp_path):
+    scene.view_layers[0].use = False
+    with pytest.raises(InputError, match="renders no view layer; check Use for Rendering"):
+        render_still(scene, tmp_path / "still.png")
+
+
+@pytest.mark.parametrize("kind", ["MESH", "EMPTY"])
+def test_an_object_that_is_no_camera_is_refused_before_it_renders(scene, tmp_path, kind):
+    if kind == "EMPTY":
+        bpy.ops.object.empty_add()
+    else:
+        bpy.context.view_layer.objects.active = bpy.data.objects["Cube"]
+    scene.camera = bpy.context.object
+    with pytest.raises(InputError, match="is no camera; choose a camera"):
+        render_still(scene, tmp_path / "still.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_operator_reports_a_missing_camera(scene):

@@ -119,6 +119,20 @@ def test_a_camera_moved_by_its_parent_counts_as_moved(scene):
     assert still_status.note(scene) == "The camera has moved since the still"
 
 
+def test_a_camera_scaled_to_nothing_is_told_and_breaks_nothing(scene):
+    ops.add_drag()
+    scene.camera.scale = (0.0, 0.0, 0.0)
+    bpy.context.view_layer.update()
+    ops.make_still()
+    assert "is scaled to nothing" in still_status.note(scene)
+    scene.camera.scale = (1.0, 1.0, 1.0)
+    scene.camera.data.type, scene.camera.data.ortho_scale = "ORTHO", 0.0
+    bpy.context.view_layer.update()
+    assert "its orthographic scale is 0" in still_status.note(scene)
+    ops.add_pin(position=(0.5, 0.5), stick=True)
+    assert scene.puppet_master.drags[-1].anchor_state == "NONE"
+
+
 def test_the_engine_is_a_choice_and_the_scenes_own_stays(scene, tmp_path):
     scene.render.engine = "CYCLES"
     scene.puppet_master.still_engine = "WORKBENCH"
