@@ -206,6 +206,9 @@ class PreviewJob:
                 update = replace(update, detail="; ".join(filter(None, (update.detail, note))))
             except PuppetMasterError as error:
                 update = _failed(error)
+            except RuntimeError as error:  # Blender's own refusal; an escape would end the timer of all jobs
+                words = f"Blender cannot show it ({' '.join(str(error).split())}); its files are in {self.folder}"
+                update = replace(update, detail=words)
         if update.estimate is not None:
             self.estimate = update.estimate
             return

@@ -189,6 +189,17 @@ def test_a_result_that_cannot_be_shown_fails_the_job(make_job, until):
     assert job.text() == "Failed: no camera to show it on"
 
 
+def test_a_result_that_blender_cannot_show_is_kept_and_the_other_jobs_go_on(make_job, until):
+    def show(job):
+        bpy.data.images.load(str(job.folder / "none.png"))
+
+    job, other = make_job(on_done=show), make_job(name="other")
+    jobs.start(job, other)
+    until(lambda: jobs.tick() is None)
+    assert (job.state, other.state) == (State.DONE, State.DONE)
+    assert job.text().startswith("Done: Blender cannot show it (Error: Cannot read") and str(job.folder) in job.text()
+
+
 def test_the_timer_runs_until_the_job_is_over(make_job, until):
     job = make_job()
     jobs.start(job)
