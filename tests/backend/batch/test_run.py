@@ -22,6 +22,7 @@ from puppet_master.backend.batch.places import LocalPlaces, choose_device
 from puppet_master.backend.batch.plan import lay_out
 from puppet_master.backend.batch.run import run
 from puppet_master.backend.errors import InputError, OutputError, RequirementError
+from puppet_master.backend.workers import pool
 from puppet_master.backend.workers.ledger_file import read_lines
 
 TOYS = Path(__file__).resolve().parents[2] / "batch_toys.py"
@@ -197,6 +198,21 @@ def test_a_device_is_chosen_once_and_for_all(monkeypatch):
         choose_device("gpu")
     with pytest.raises(InputError, match="there are 2 graphics cards"):
         choose_device("cuda:2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert choose_device("auto") == ("cpu", ())
+    with pytest.raises(InputError, match=r"CUDA_VISIBLE_DEVICES is empty.*--device cpu"):
+        choose_device("cuda")
+
+
+def test_a_driver_that_hangs_is_said_in_words(monkeypatch, tmp_path):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nexec sleep 20\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pool, "DRIVER_S", 0.2)
+    with pytest.raises(RequirementError, match="the driver hangs"):
+        choose_device("auto")
 
 
 def test_killed_at_any_moment_a_batch_is_completed_by_the_same_command(write_jobs, tmp_path):
