@@ -68,7 +68,7 @@ class Wanted:
         """
         if side == STILLS:
             return self.still_program or Program.find(STILL_MAKER, self.blender)
-        return self.program or Program.of_python(MAKER)
+        return self.program or Program.of_python(MAKER, "the model's process")
 
 
 class Places(Protocol):

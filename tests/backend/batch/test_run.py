@@ -153,7 +153,9 @@ def test_a_preview_that_crashes_its_process_costs_no_other_of_its_task(write_job
     jobs = write_jobs(bad, *({"scene": scene, "name": f"good{n}", "seed": n} for n in range(5)))
     summary = run_toys(jobs, tmp_path / "out", workers=1)
     assert (summary.outcomes["done"], summary.outcomes["failed"]) == (5, 1)
-    assert ledger(tmp_path / "out")["bad"]["outcome"] == "failed" and made(tmp_path) == 5
+    bad_line = ledger(tmp_path / "out")["bad"]
+    assert bad_line["outcome"] == "failed" and made(tmp_path) == 5
+    assert bad_line["message"].startswith("crashed: the model's process was ended at generate by")
 
 
 @pytest.mark.parametrize("does", ["crash once", "lost card"])
