@@ -152,6 +152,8 @@ def test_a_job_that_cannot_be_read_says_which_field_and_why(folder, job, words):
         ({"drags": "nowhere.json"}, "cannot read drag file"),
         ({"drags": {"version": 2, "drags": []}}, "version"),
         ({"model": "huge"}, "there is no model 'huge'"),
+        ({"guidance": "1:-5"}, "guidance = -5 lies outside 1 to 100"),
+        ({"guidance": "nan"}, "guidance is nan"),
         ({"drags": [{"points": [{"t": 0, "x": 3, "y": 0}, {"t": 1, "x": 0, "y": 0}]}]}, "outside"),
         ({"drags": {"version": 1, "drags": [{**DRAGS["drags"][0], "name": f"d{n}"} for n in range(9)]}}, "remove 1"),
     ],
