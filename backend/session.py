@@ -255,8 +255,8 @@ class Session:
 
         Args:
             source: a still (a file, an encoded image, or uint8 `[H, W, 3]` or `[H, W, 4]`), or a .blend scene.
-            drags: a drag file, its content, `Drag`s, or trajectories `[K, N, 2]` in normalised image coordinates; a
-                scene's own if not given.
+            drags: a drag file, its content or the list of drags in it, `Drag`s, or trajectories `[K, N, 2]` in
+                normalised image coordinates; a scene's own if not given.
             on_progress: called by the session's thread.
             choices: fields of `PreviewRequest`: `model`, `frames`, `steps`, `guidance` (a pair), `preset`,
                 `guidance_interval`, `feature_reuse`, `seed`, `fit`, `background`; of a scene also `camera` (a name),
@@ -379,7 +379,11 @@ def _read_drags(drags: Any) -> Sequence[Drag]:
             raise InputError(f"trajectories must be [drags, frames, 2], not {list(drags.shape)}")
         times = np.linspace(0.0, 1.0, drags.shape[1])
         return [Drag(f"drag {k}", _points(times, path)) for k, path in enumerate(drags)]
-    return list(drags)
+    given = list(drags) if isinstance(drags, Iterable) else [drags]
+    for k, drag in enumerate(given):
+        if not isinstance(drag, Drag | Mapping):
+            raise InputError(f"drag {k} must be a Drag, or a drag file's entry, not {drag!r}")
+    return [drag if isinstance(drag, Drag) else Drag.from_json(drag, f"drag {k}") for k, drag in enumerate(given)]
 
 
 def _points(times: NDArray[np.floating], path: NDArray[np.floating]) -> tuple[DragPoint, ...]:

@@ -91,6 +91,7 @@ def test_what_is_cancelled_stops_and_the_next_is_made(session, still):
 @pytest.mark.parametrize(
     "choices, words",
     [({"sed": 1}, "no choice 'sed'"), ({"camera": "A"}, "of a scene alone"), ({"steps": 0}, "steps = 0"),
+     ({"drags": [1, 2]}, "drag 0 must be a Drag"), ({"drags": [{"points": 3}]}, "must be a list of"),
      ({"drags": np.zeros((2, 3))}, "must be \\[drags, frames, 2\\]"), ({"still_png": b""}, "no choice 'still_png'")],
 )  # fmt: skip
 def test_a_wrong_choice_is_refused_at_once(session, still, choices, words):
@@ -117,3 +118,9 @@ def test_scenes_share_one_blender(session, repository):
     assert session._slot.pid == blender
     with pytest.raises(PuppetMasterError, match='no camera "B"'):
         session.preview(scene, camera="B")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "mps"])
+def test_a_device_that_there_is_not_is_named(still, device):
+    with Session(device=device) as opened, pytest.raises(InputError, match=f"cuda:N, not '{device}'"):
+        opened.preview(still)
