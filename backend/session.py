@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import media
-from .errors import Cancelled, InputError, PuppetMasterError, from_wire
+from .errors import Cancelled, InputError, PuppetMasterError, RequirementError, from_wire
 from .export import GIF, VIDEO, write_whole
 from .protocol import Drag, DragPoint, PreviewRequest, PreviewResult, drags_from_json
 from .still import check_scene
@@ -325,7 +325,15 @@ class Session:
             tell(Progress("sample", step.index + 1, step.total))
 
         request = PreviewRequest(still, drags or (), **choices)
-        frames, result = pipeline.generate(request, on_step, pending._stop.is_set)
+        try:
+            frames, result = pipeline.generate(request, on_step, pending._stop.is_set)
+        except (RuntimeError, MemoryError) as error:
+            from .memory import is_out_of_memory
+
+            if not is_out_of_memory(error):
+                raise
+            message = "out of memory; ask for fewer frames, a smaller model or another device"
+            raise RequirementError(message) from error
         tell(Progress("done", result.steps, result.steps))
         return Preview(frames, result)
 

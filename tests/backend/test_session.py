@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 from puppet_master.backend import Session
-from puppet_master.backend.errors import Cancelled, InputError, PuppetMasterError
+from puppet_master.backend.errors import Cancelled, InputError, PuppetMasterError, RequirementError
 from puppet_master.backend.protocol import Drag, DragPoint
 from puppet_master.backend.session import Preview
 
@@ -68,6 +68,21 @@ def test_one_that_cannot_be_made_spoils_no_other(session, still):
     made = list(session.previews(orders))
     assert [type(one) for one in made] == [Preview, InputError, InputError, Preview]
     assert "nowhere.png" in str(made[1]) and "seed" in str(made[2])
+
+
+def test_one_that_memory_is_too_small_for_spoils_no_other(session, still, monkeypatch):
+    session.preview(still)
+    pipeline = session._shelf.get("tiny")
+    whole = pipeline.generate
+
+    def small(request, *rest):
+        if request.frames == 200:
+            raise MemoryError("can't allocate memory")
+        return whole(request, *rest)
+
+    monkeypatch.setattr(pipeline, "generate", small)
+    made = list(session.previews([{"source": still, "frames": 200}, {"source": still}]))
+    assert [type(one) for one in made] == [RequirementError, Preview] and "fewer frames" in str(made[0])
 
 
 def test_what_is_cancelled_stops_and_the_next_is_made(session, still):
