@@ -20,6 +20,7 @@ from puppet_master.backend.batch.layout import WORK, Layout
 from puppet_master.backend.batch.naming import TEMPLATE
 from puppet_master.backend.batch.places import LocalPlaces, choose_device
 from puppet_master.backend.batch.plan import lay_out
+from puppet_master.backend.batch.records import known_lines
 from puppet_master.backend.batch.run import run
 from puppet_master.backend.errors import InputError, OutputError, RequirementError
 from puppet_master.backend.workers import pool
@@ -144,6 +145,15 @@ def test_what_fails_is_said_and_is_tried_again_only_on_request(write_jobs, scene
     assert words in ledger(out)["bad"]["message"]
     assert run_toys(jobs, out).made == 0
     assert run_toys(jobs, out, retry_failed=True).made == 1
+
+
+def test_of_a_run_s_lines_the_last_counts_whatever_the_clocks_of_disk_and_computer_say(tmp_path):
+    lines = [
+        {"key": "a", "outcome": "failed", "when": 99.0}, {"key": "a", "outcome": "done", "when": 1.0},
+        {"key": "b", "outcome": "done", "when": None}, {"key": "b", "outcome": "of another version"},
+    ]  # fmt: skip
+    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert {key: line["outcome"] for key, line in known_lines(tmp_path).items()} == {"a": "done", "b": "done"}
 
 
 def test_a_preview_that_crashes_its_process_costs_no_other_of_its_task(write_jobs, tmp_path):
