@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from puppet_master.backend.batch.plan import lay_out
 from puppet_master.backend.batch.records import known_lines
 from puppet_master.backend.batch.run import run
 from puppet_master.backend.errors import InputError, OutputError, RequirementError
+from puppet_master.backend.registry import CARD, EMBEDDED
 from puppet_master.backend.workers import pool
 from puppet_master.backend.workers.ledger_file import read_lines
 
@@ -199,6 +201,21 @@ def test_the_last_graphics_card_to_go_ends_the_run_and_the_ledger_stays_true(wri
     assert ledger(out) == {}
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert run_toys(jobs, out).exit_code == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_model_too_large_for_the_machine_spoils_no_other_s_previews(write_jobs, scenes, tmp_path, workers):
+    out, large = tmp_path / "out", tmp_path / "large"
+    large.mkdir()
+    shutil.copy(EMBEDDED / "tiny" / CARD, large)
+    scene = scenes[0]["scene"]
+    jobs = write_jobs({"scene": scene, "name": "heavy", "model": str(large), "seed": "0:3"}, *scenes)
+    summary = run_toys(jobs, out, workers=workers)
+    assert (summary.outcomes["done"], summary.outcomes["failed"], summary.exit_code) == (6, 3, 3)
+    assert "needs 80.0 GiB" in ledger(out)["heavy_seed2"]["message"] and made(tmp_path) == 6
+    assert run_toys(jobs, out).made == 0
+    with pytest.raises(RequirementError, match="needs 80"):  # alone they may be kept back by anything
+        run_toys(jobs, out, retry_failed=True)
 
 
 def test_a_device_is_chosen_once_and_for_all(monkeypatch):
