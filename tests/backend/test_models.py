@@ -382,6 +382,11 @@ def test_verify_finds_a_changed_byte(run, model_folder, models):
     assert code == ModelError.exit_code and f"{registry.WEIGHTS} is corrupt" in stderr
 
 
+def test_importing_what_is_not_there_says_so(run, tmp_path):
+    code, _, stderr = run("model", "import", tmp_path / "nowhere.safetensors")
+    assert code == ModelError.exit_code and "there is no" in stderr and "nowhere.safetensors" in stderr
+
+
 def test_remove_takes_a_users_model_and_no_other(run, model_folder, models):
     run("model", "import", model_folder, "--name", "mine")
     code, stdout, _ = run("model", "remove", "mine", "--json")
