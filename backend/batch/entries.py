@@ -142,6 +142,8 @@ def read_entry(fields: Mapping[str, Any], base: Path, presets: Mapping[str, Mapp
         raise InputError(_in_words(error)) from error
     if (entry.still is None) == (entry.scene is None):
         raise InputError('a job needs either "still" (an image) or "scene" (a .blend)')
+    if entry.still and entry.still.suffix.lower() == ".blend":
+        raise InputError(f'{entry.still} is no picture; give it as "scene"')
     if entry.scene is None and (entry.camera or entry.frame or entry.size):
         raise InputError(f'camera, frame and size belong to a "scene"; {entry.still} is a still')
     paths = {name: base / path for name in ("still", "scene", "visibility") if (path := getattr(entry, name))}

@@ -134,7 +134,7 @@ def test_a_name_that_no_disk_takes_is_the_job_s_fault(folder, template):
         ({"still": "still.png", "guidance": "a"}, "guidance must be a number or FIRST:LAST"),
         ({"still": "still.png", "size": "64x64"}, 'belong to a "scene"'),
         ({"still": "still.png", "outputs": ["mov"]}, "outputs = 'mov'"),
-        ({"still": "still.png", "scene": "shot.blend"}, "either"),
+        ({"still": "still.png", "scene": "shot.blend"}, "either"), ({"still": "shot.blend"}, 'give it as "scene"'),
         ({"scene": "shot.blend", "size": "wide"}, "size must be WIDTHxHEIGHT"),
         ({"still": "still.png", "fit": "squash"}, "fit = 'squash'"),
         ({"still": "still.png", "background": "white"}, "background must be a colour"),
