@@ -58,22 +58,26 @@ class Accelerated:
         self._unet, self._model_hash = unet, model_hash
         self._compiled: Callable[..., Any] | None = None
         self._recorded: OrderedDict[Any, Recorded] = OrderedDict()
-        self._saved: set[Path] = set()
+        self._shapes: set[Any] = set()  # for which what compiling made is kept
 
     def __call__(self, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """The prediction and the deep features; both are overwritten by the next call of equal shapes."""
         on_gpu = self._unet.device.type == "cuda"
         forward = self._compiled_forward() if self.kind == "compile" else self.plain
-        if not on_gpu or self.kind == "plain":
+        if self.kind != "compile" and (not on_gpu or self.kind == "plain"):
             return forward(*arguments)
         leaves, structure = pytree.tree_flatten(arguments)
         key = (str(structure), *(signature(leaf) for leaf in leaves))
+        if not on_gpu:
+            made = forward(*arguments)
+            self._save_compiled(key)
+            return made
         if key not in self._recorded:
             while len(self._recorded) >= SHAPES_KEPT:
                 self._recorded.popitem(last=False)
             call = lambda *given: forward(*pytree.tree_unflatten(list(given), structure))  # noqa: E731
             self._recorded[key] = Recorded(call, leaves, changing_leaves(arguments), record_graph)
-            self._save_compiled()
+            self._save_compiled(key)
         self._recorded.move_to_end(key)
         return self._recorded[key](leaves)
 
@@ -90,10 +94,11 @@ class Accelerated:
                 log.info("what compiling made earlier is taken from %s", path)
         return self._compiled
 
-    def _save_compiled(self) -> None:
-        """Keep what compiling made; without a place to keep it, it is made again the next time."""
-        if self.kind != "compile":
+    def _save_compiled(self, shape: Any) -> None:
+        """Keep what compiling made for a new shape; without a place to keep it, it is made again the next time."""
+        if self.kind != "compile" or shape in self._shapes:
             return
+        self._shapes.add(shape)
         artifacts = torch.compiler.save_cache_artifacts()
         if artifacts is None:
             return

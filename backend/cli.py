@@ -6,6 +6,7 @@ Nothing heavy is imported until a command needs it, so that help and refusals co
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -261,6 +262,8 @@ def export(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; known errors become one line and the exit code of their class."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal has no letters for must not end a command
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(arguments, prog_name="puppet-master")
     except PuppetMasterError as error:

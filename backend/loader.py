@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from . import registry
-from .errors import RequirementError
+from .errors import InputError, RequirementError
 from .protocol import PreviewRequest
 
 if TYPE_CHECKING:
@@ -73,8 +74,14 @@ class ModelShelf:
             self.get(self._preload)
 
     def get(self, model: str) -> Pipeline:
-        """The pipeline of a model's name or folder. Raises `ModelError`."""
+        """The pipeline of a model's name or folder.
+
+        Raises:
+            ModelError: see `load_pipeline`.
+            InputError, RequirementError: there is no such device.
+        """
         folder = registry.find_model(model)
+        self._device = _resolve(self._device)  # again: where `prepare` failed, whoever asks meets the same error
         if self._loaded is None or self._loaded[0] != folder:
             self._set(None)  # two large models may not fit beside each other
             self._set((folder, load_pipeline(folder, self._device, self._memory, self._acceleration)))
@@ -147,10 +154,14 @@ def check_drags(model: str, count: int) -> None:
 
 
 def _resolve(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise InputError(f"device must be auto, cpu, cuda or cuda:N, not {device!r}")
     import torch
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise RequirementError(f"device {device} was asked for, but torch finds no CUDA; use --device cpu")
+    if ":" in device and int(device.partition(":")[2]) >= torch.cuda.device_count():
+        raise InputError(f"device {device}: there are {torch.cuda.device_count()} graphics cards, counted from 0")
     return device

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import InputError
+from .errors import InputError, ModelError
 from .registry import EMBEDDED, ModelInfo, check_complete, find_model, models_folder
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ def import_model(
         made = import_weights(source, config, out)
         print(json.dumps({"folder": str(made)}) if as_json else made)
         return
+    if not source.exists():
+        raise ModelError(f"there is no {source}; give a model folder or published weights")
     if source.is_dir():
         from .model_store import import_folder
 

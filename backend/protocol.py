@@ -165,7 +165,7 @@ def drags_to_json(drags: Sequence[Drag]) -> dict[str, Any]:
 def load_drags(path: Path) -> list[Drag]:
     """Read a drag file. Raises `InputError` that names the file for whatever is wrong with it."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read drag file {path}: {error}") from error
     except json.JSONDecodeError as error:
@@ -394,7 +394,11 @@ def _refuse_unknown(entry: Mapping[str, Any], known: set[str], where: str) -> No
 def _check_number(value: object, what: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InputError(f"{what} must be a number, not {_kind(value)}")
-    if not math.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        raise InputError(f"{what} is larger than any number that can be reckoned with") from None
+    if not finite:
         raise InputError(f"{what} is {value}; it must be finite")
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import media
-from .errors import Cancelled, InputError, PuppetMasterError, from_wire
+from .errors import Cancelled, InputError, PuppetMasterError, RequirementError, from_wire
 from .export import GIF, VIDEO, write_whole
 from .protocol import Drag, DragPoint, PreviewRequest, PreviewResult, drags_from_json
 from .still import check_scene
@@ -255,8 +255,8 @@ class Session:
 
         Args:
             source: a still (a file, an encoded image, or uint8 `[H, W, 3]` or `[H, W, 4]`), or a .blend scene.
-            drags: a drag file, its content, `Drag`s, or trajectories `[K, N, 2]` in normalised image coordinates; a
-                scene's own if not given.
+            drags: a drag file, its content or the list of drags in it, `Drag`s, or trajectories `[K, N, 2]` in
+                normalised image coordinates; a scene's own if not given.
             on_progress: called by the session's thread.
             choices: fields of `PreviewRequest`: `model`, `frames`, `steps`, `guidance` (a pair), `preset`,
                 `guidance_interval`, `feature_reuse`, `seed`, `fit`, `background`; of a scene also `camera` (a name),
@@ -325,7 +325,15 @@ class Session:
             tell(Progress("sample", step.index + 1, step.total))
 
         request = PreviewRequest(still, drags or (), **choices)
-        frames, result = pipeline.generate(request, on_step, pending._stop.is_set)
+        try:
+            frames, result = pipeline.generate(request, on_step, pending._stop.is_set)
+        except (RuntimeError, MemoryError) as error:
+            from .memory import is_out_of_memory
+
+            if not is_out_of_memory(error):
+                raise
+            message = "out of memory; ask for fewer frames, a smaller model or another device"
+            raise RequirementError(message) from error
         tell(Progress("done", result.steps, result.steps))
         return Preview(frames, result)
 
@@ -379,7 +387,11 @@ def _read_drags(drags: Any) -> Sequence[Drag]:
             raise InputError(f"trajectories must be [drags, frames, 2], not {list(drags.shape)}")
         times = np.linspace(0.0, 1.0, drags.shape[1])
         return [Drag(f"drag {k}", _points(times, path)) for k, path in enumerate(drags)]
-    return list(drags)
+    given = list(drags) if isinstance(drags, Iterable) else [drags]
+    for k, drag in enumerate(given):
+        if not isinstance(drag, Drag | Mapping):
+            raise InputError(f"drag {k} must be a Drag, or a drag file's entry, not {drag!r}")
+    return [drag if isinstance(drag, Drag) else Drag.from_json(drag, f"drag {k}") for k, drag in enumerate(given)]
 
 
 def _points(times: NDArray[np.floating], path: NDArray[np.floating]) -> tuple[DragPoint, ...]:

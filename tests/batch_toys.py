@@ -56,6 +56,8 @@ class ToyPipeline:
 
 class ToyShelf:
     def get(self, model: str) -> ToyPipeline:
+        if model.endswith("large"):
+            raise RequirementError("the model needs 80.0 GiB of memory, and 1.0 GiB are free")
         return ToyPipeline()
 
 
@@ -89,7 +91,8 @@ def toy_wanted(log: Path, workers: int = 2, **more) -> Wanted:
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     environment = {"PYTHONPATH": path, "TOY_LOG": str(log)}
     command = (sys.executable, str(WORKER))
-    programs = [Program(command, (name,), environment) for name in ("batch_toys", "batch_toy_stills")]
+    titles = {"batch_toys": "the model's process", "batch_toy_stills": "Blender"}
+    programs = [Program(command, (name,), environment, title) for name, title in titles.items()]
     known = {"device": "cpu", "workers": workers, "still_workers": 1, "time_limit": 60.0}
     return Wanted(**{**known, **more}, program=programs[0], still_program=programs[1])
 

@@ -91,6 +91,8 @@ def batch(
         from .merge import merge as join
 
         summary = join(plan, out)
+        if as_json:
+            json_lines()({"event": "end", **summary.to_json()})
     else:
         from .run import run
 

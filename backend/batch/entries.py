@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,7 +19,9 @@ from ..protocol import FITS, MAX_FRAMES, MAX_REUSE, MAX_SEED, MAX_STEPS
 Output = Literal["mp4", "gif", "png", "sheet"]
 OUTPUTS: tuple[Output, ...] = ("mp4", "gif", "png", "sheet")
 SEPARATOR = "|"  # between several values in one text, as in a table's cell
-MOST_VALUES = 10_000  # of one choice: a slip of the pen must not order a million previews
+MOST_VALUES = 10_000  # of one choice
+MOST_PREVIEWS = 100_000  # of one job: a slip of the pen must not order a million
+SWEPT = ("camera", "frame", "drags", "model", "guidance", "steps", "seed")
 
 Value = TypeVar("Value")
 
@@ -38,10 +41,14 @@ def _several_numbers(value: Any) -> Any:
         if not colon:
             numbers.append(part)
             continue
-        span = range(int(first or 0), int(end))
-        if not 0 < len(span) <= MOST_VALUES:
-            raise ValueError(f"{part!r} stands for {len(span)} values; give FIRST:END with 1 to {MOST_VALUES} between")
-        numbers += span
+        try:
+            bounds = int(first or 0), int(end)
+        except ValueError:
+            raise ValueError(f"{part!r} must be FIRST:END, two whole numbers such as 0:8") from None
+        count = max(0, bounds[1] - bounds[0])
+        if not 0 < count <= MOST_VALUES:
+            raise ValueError(f"{part!r} stands for {count} values; give FIRST:END with 1 to {MOST_VALUES} between")
+        numbers += range(*bounds)
     return numbers
 
 
@@ -51,7 +58,10 @@ def _several_drags(value: Any) -> Any:
         return [value]
     if isinstance(value, list) and value and all(isinstance(drag, Mapping) and "points" in drag for drag in value):
         return [{"version": 1, "drags": value}]
-    return _several(value)
+    several = _several(value)
+    if wrong := [drags for drags in several if not isinstance(drags, str | Path | Mapping)]:
+        raise ValueError(f"{wrong[0]!r} is neither a drag file's name nor its content")
+    return several
 
 
 def _guidance(value: Any) -> tuple[float, float]:
@@ -122,8 +132,8 @@ def read_entry(fields: Mapping[str, Any], base: Path, presets: Mapping[str, Mapp
     """
     preset = fields.get("preset")
     filled_in = presets.get(preset, {}) if isinstance(preset, str) else {}
-    quality = filled_in.get("preset") if preset in presets else preset
-    if quality is not None and quality not in PRESETS:
+    quality = filled_in.get("preset") if preset in list(presets) else preset
+    if quality is not None and quality not in list(PRESETS):  # it may be anything, a list too
         own = f"; of the job file's own: {', '.join(sorted(presets))}" if presets else ""
         raise InputError(f"there is no preset {quality!r}; presets: {', '.join(PRESETS)}{own}")
     try:
@@ -132,17 +142,24 @@ def read_entry(fields: Mapping[str, Any], base: Path, presets: Mapping[str, Mapp
         raise InputError(_in_words(error)) from error
     if (entry.still is None) == (entry.scene is None):
         raise InputError('a job needs either "still" (an image) or "scene" (a .blend)')
+    if entry.still and entry.still.suffix.lower() == ".blend":
+        raise InputError(f'{entry.still} is no picture; give it as "scene"')
     if entry.scene is None and (entry.camera or entry.frame or entry.size):
         raise InputError(f'camera, frame and size belong to a "scene"; {entry.still} is a still')
     paths = {name: base / path for name in ("still", "scene", "visibility") if (path := getattr(entry, name))}
     drags = entry.drags and tuple(base / drag if isinstance(drag, Path) else drag for drag in entry.drags)
+    for path in (*paths.values(), *(drag for drag in drags or () if isinstance(drag, Path))):
+        if "\0" in str(path):
+            raise InputError(f"{str(path)!r} is no name of a file")
+    if (previews := math.prod(len(getattr(entry, name) or (None,)) for name in SWEPT)) > MOST_PREVIEWS:
+        raise InputError(f"it stands for {previews} previews; sweep over fewer values, to {MOST_PREVIEWS} at most")
     return entry.model_copy(update={**paths, "drags": drags})
 
 
 def _in_words(error: ValidationError) -> str:
     """The first fault, in one line."""
     fault = error.errors()[0]
-    place = ".".join(str(part) for part in fault["loc"] if not isinstance(part, int))
+    place = str(fault["loc"][0]) if fault["loc"] else ""  # what follows tells pydantic's own types
     if fault["type"] == "extra_forbidden":
         return f"unknown field {place!r}; known are {', '.join(JobEntry.model_fields)}"
     value = fault.get("input")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -71,7 +72,8 @@ class Feed:
         if not self._ready:
             return None
         group = [self._ready.popleft()]
-        for other in [other for other in self._ready if other.shape == group[0].shape][: self._together() - 1]:
+        alike = (other for other in self._ready if other.shape == group[0].shape)
+        for other in list(itertools.islice(alike, self._together() - 1)):  # no look at all of a long queue
             self._ready.remove(other)
             group.append(other)
         return self._task_of(group)

@@ -87,7 +87,9 @@ def _job(number: int, where: str, fields: Any, common: Mapping[str, Any], docume
 def _read(source: str) -> _Document:
     path = Path(source)
     suffix = path.suffix.lower()
-    if suffix == SCENE or any(letter in source for letter in "*?["):
+    if path.is_file() and suffix == SCENE:  # a real file may have the letters of a pattern in its name
+        return _Document([(source, {"scene": source})], Path())
+    if not path.is_file() and (suffix == SCENE or any(letter in source for letter in "*?[")):
         return _scenes(source)
     readers = {".json": _json, ".jsonl": _json_lines, ".csv": _csv}
     if suffix not in readers:
@@ -109,10 +111,8 @@ def _scenes(pattern: str) -> _Document:
 def _json(path: Path, text: str) -> _Document:
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"the job file {path} is not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
-        ) from error
+    except (ValueError, RecursionError) as error:  # also of numbers too long, and of lists within lists without end
+        raise InputError(f"the job file {path} is not JSON ({error})") from error
     if isinstance(content, list):
         content = {"version": VERSION, "jobs": content}
     if not isinstance(content, dict) or not isinstance(content.get("jobs"), list):
@@ -132,20 +132,24 @@ def _json(path: Path, text: str) -> _Document:
 
 def _json_lines(path: Path, text: str) -> _Document:
     def jobs() -> Iterator[tuple[str, Any]]:
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(text.split("\n"), start=1):  # `splitlines` also breaks within texts
             if not line.strip():
                 continue
             try:
                 yield f"{path.name}, line {number}", json.loads(line)
-            except json.JSONDecodeError as error:
-                yield f"{path.name}, line {number}", InputError(f"not JSON (column {error.colno}: {error.msg})")
+            except (ValueError, RecursionError) as error:
+                yield f"{path.name}, line {number}", InputError(f"not JSON ({error})")
 
     return _Document(list(jobs()), path.parent)
 
 
 def _csv(path: Path, text: str) -> _Document:
-    """A table whose first row names the fields; empty cells are silent."""
-    table = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    """A table whose first row names the fields; empty cells are silent.
+
+    Cells are parted by what the first row has most of: some spreadsheets write semicolons, others tabs.
+    """
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    table = csv.DictReader(io.StringIO(text), skipinitialspace=True, delimiter=delimiter)
 
     def jobs() -> Iterator[tuple[str, Any]]:
         for row in table:
@@ -155,4 +159,7 @@ def _csv(path: Path, text: str) -> _Document:
                 continue
             yield where, {name.strip(): cell for name, cell in row.items() if cell.strip()}
 
-    return _Document(list(jobs()), path.parent)
+    try:
+        return _Document(list(jobs()), path.parent)
+    except csv.Error as error:
+        raise InputError(f"the job file {path} is not a table (line {table.line_num}: {error})") from error

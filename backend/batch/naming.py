@@ -14,7 +14,7 @@ TEMPLATE = "{name}{sweep}"
 FIELDS = (
     "name", "shot", "source", "camera", "frame", "drags", "model", "seed", "guidance", "steps", "job", "index", "sweep",
 )  # fmt: skip
-LONGEST = 200  # characters of one part: what most disks allow, less the endings
+LONGEST = 200  # bytes of one part: what most disks allow, less the endings
 # What a swept choice is called in a name.
 SHORT = {
     "camera": "_{}", "frame": "_f{}", "drags": "_{}", "model": "_{}", "seed": "_seed{}", "guidance": "_g{}",
@@ -51,8 +51,12 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise InputError(f"--name {template!r} cannot be filled: {error}") from error
     for part in name.split("/"):
-        if not part.strip(". ") or part.startswith(".") or len(part) > LONGEST or _RESERVED.match(part) or "\\" in part:
-            raise InputError(f"--name {template!r} gives {name!r}; each part must be a name that every disk takes")
+        length = len(part.encode())
+        if not part.strip(". ") or part.startswith(".") or length > LONGEST or _RESERVED.match(part) or "\\" in part:
+            raise InputError(
+                f"--name {template!r} gives {name!r}; each part must be a name that every disk takes, "
+                f"of {LONGEST} bytes at most"
+            )
     return name
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import InputError
+from ..errors import InputError, RequirementError
 from ..workers.pool import graphics_cards, on_card, side_by_side
 from ..workers.slot import Event, Limits, Outcome, Program, Slot
 from .feed import PREVIEWS, STILLS, Feed
@@ -68,7 +68,7 @@ class Wanted:
         """
         if side == STILLS:
             return self.still_program or Program.find(STILL_MAKER, self.blender)
-        return self.program or Program.of_python(MAKER)
+        return self.program or Program.of_python(MAKER, "the model's process")
 
 
 class Places(Protocol):
@@ -153,7 +153,12 @@ def choose_device(device: str) -> tuple[str, tuple[str, ...]]:
     kind, _, number = device.partition(":")
     if kind not in ("auto", "cuda"):
         raise InputError(f"--device must be auto, cpu, cuda or cuda:N, not {device!r}")
-    cards = graphics_cards()
+    try:
+        cards = graphics_cards()
+    except InputError:  # CUDA_VISIBLE_DEVICES is empty: this is how others are told to use the CPU, too
+        if kind != "auto":
+            raise
+        return "cpu", ()
     if number:
         if not number.isdecimal() or (cards and int(number) >= len(cards)):
             raise InputError(f"--device {device}: there are {len(cards)} graphics cards, counted from 0")
@@ -166,5 +171,9 @@ def choose_device(device: str) -> tuple[str, tuple[str, ...]]:
 def _torch_has_cuda() -> bool:
     """Asked of another process: this one stays free of torch."""
     script = "import torch; raise SystemExit(not torch.cuda.is_available())"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=PROBE_S, check=False)
+    try:
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=PROBE_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        message = f"torch did not say in {PROBE_S:g} s whether it can use the graphics card; give --device cuda or cpu"
+        raise RequirementError(message) from error
     return done.returncode == 0

@@ -22,7 +22,7 @@ from PIL import Image
 
 from .. import media, registry
 from ..errors import InputError, PuppetMasterError
-from ..protocol import Drag, drags_from_json, drags_to_json
+from ..protocol import Drag, PreviewRequest, drags_from_json, drags_to_json
 from ..still import check_scene
 from .entries import JobEntry
 from .job_file import Job
@@ -182,6 +182,10 @@ def prepare(variation: Variation) -> Prepared:
     drags = _drags(variation, entry)
     folder = registry.find_model(choices["model"])
     registry.read_info(folder).check_drags(len(drags or ()))
+    PreviewRequest(  # what is wrong with the choices is told before anything starts
+        b"read later", tuple(drags or ()), choices["model"], entry.frames, choices["steps"], choices["guidance"],
+        entry.preset, entry.guidance_interval, entry.feature_reuse, choices["seed"], entry.fit, entry.background,
+    )  # fmt: skip
     settings = {
         "drags": None if drags is None else drags_to_json(drags), "frames": entry.frames, "steps": choices["steps"],
         "guidance": choices["guidance"], "preset": entry.preset, "guidance_interval": entry.guidance_interval,

@@ -23,15 +23,19 @@ def line_key(variation: Variation) -> str:
 
 
 def known_lines(out: Path) -> dict[str, Line]:
-    """The last line of each preview in all ledgers and records of a batch's folder, by `line_key`."""
-    lines = [line for run in runs_in(out) for line in _lines_of(Layout(out, run))]
-    lines.sort(key=lambda line: line.get("when", 0.0))
+    """The last line of each preview in all ledgers and records of a batch's folder, by `line_key`.
+
+    Within a run the order of its lines counts, between runs the clock: those of a disk and its computers may differ.
+    """
+    runs = [{line["key"]: line for line in _lines_of(Layout(out, run))} for run in runs_in(out)]
+    lines = [line for run in runs for line in run.values()]
+    lines.sort(key=lambda line: line.get("when") or 0.0)
     return {line["key"]: line for line in lines}
 
 
 def _lines_of(layout: Layout) -> Iterator[Line]:
     for line in read_lines(layout.ledger):
-        if isinstance(line, dict) and "key" in line and "outcome" in line:
+        if isinstance(line, dict) and "key" in line and line.get("outcome") in OUTCOMES:
             yield line
     yield from (line for _, line in read_records(layout))
 

@@ -158,6 +158,14 @@ def _take_up(layout: Layout, ledger: Ledger) -> None:
         path.unlink(missing_ok=True)
 
 
+class _Unfit(Exception):
+    """No worker could begin with previews of one model; perhaps they can with others."""
+
+    def __init__(self, model: str, error: RequirementError) -> None:
+        super().__init__(model)
+        self.model, self.error = model, error
+
+
 class _Run:
     """The state of a run."""
 
@@ -185,7 +193,7 @@ class _Run:
                 self._listen({"event": "refused", **told})
         if todo:
             try:
-                self._make(todo, stills, places_for)
+                self._make_all(todo, stills, places_for)
             except KeyboardInterrupt:
                 message = f"interrupted after {self._made} preview(s); the same command goes on from there"
                 raise Cancelled(message) from None
@@ -195,7 +203,35 @@ class _Run:
         self._listen({"event": "end", **summary.to_json()})
         return summary
 
+    def _make_all(self, todo: Sequence[Prepared], stills: Sequence[Task], places_for: Callable[[bool], Places]) -> None:
+        """Make everything that there are the means for: a model too large for this machine spoils no other's previews.
+
+        Raises:
+            RequirementError: no worker can work, whatever the model.
+        """
+        unfit: dict[str, RequirementError] = {}
+        while todo:
+            try:
+                self._make(todo, stills, places_for)
+                break
+            except _Unfit as found:
+                unfit[found.model] = found.error
+            unmade = [made for made in self._todo.prepared if line_key(made.variation) not in self._lines]
+            todo = [made for made in unmade if made.task["model"] not in unfit]
+            if not todo:  # perhaps it is not the model's fault at all: nothing is said of its previews
+                raise unfit.popitem()[1]
+            for state in (self._of_still, self._tasks, self._lost):
+                state.clear()
+            stills = self._missing_stills(todo)
+        for prepared in self._todo.prepared:
+            error = unfit.get(prepared.task["model"])
+            if error and line_key(prepared.variation) not in self._lines:
+                line = _line(prepared.variation, FAILED, error.kind, str(error))
+                self._enter(prepared, {**line, "digest": prepared.digest})
+
     def _make(self, todo: Sequence[Prepared], stills: Sequence[Task], places_for: Callable[[bool], Places]) -> None:
+        """Make what is to be made, once all of it or until a worker's fault ends it. Raises `_Unfit`."""
+        end = self._made + len(todo)
         self._places = places_for(bool(stills))
         self._feed = Feed(stills, self._task_of, lambda: self._places.together * GROUPS)
         self._feed.add(prepared for prepared in todo if not self._waits(prepared))
@@ -209,9 +245,9 @@ class _Run:
                     self._end_blender()
                 else:
                     self._previews(outcome)
-                if self._made == len(todo):
+                if self._made == end:
                     self._feed.close()
-        if self._made < len(todo):
+        if self._made < end:
             raise RequirementError("the workers ended before the batch was done; the same command goes on from there")
 
     def _end_blender(self) -> None:
@@ -301,13 +337,16 @@ class _Run:
 
         Raises:
             PuppetMasterError: what it met, where it concerns all of them.
+            _Unfit: there are no others.
         """
         assert outcome.stop is not None
         error = from_wire(*outcome.stop)
         side = STILLS if outcome.key.startswith(STILLS) else PREVIEWS
         self._lost[side] = self._lost.get(side, 0) + 1
-        if not isinstance(error, RequirementError) or self._lost[side] >= self._places.count(side):
+        if not isinstance(error, RequirementError):
             raise error
+        if self._lost[side] >= self._places.count(side):
+            raise error if side == STILLS else _Unfit(self._tasks[outcome.key][0].task["model"], error)
         self._listen({"event": "worker", "side": side, "message": str(error)})
         if side == STILLS:
             key = outcome.key.partition(" ")[2]

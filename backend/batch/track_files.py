@@ -9,6 +9,7 @@ Both hold pixels of a picture whose size the file does not tell, one place for e
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ def read_drags(path: Path, size: tuple[int, int] | None, visibility: Path | None
     """
     if path.suffix.lower() == ARRAY:
         tracks = _load_array(path)
-        if tracks.ndim != 3 or tracks.shape[2] != 2 or not np.issubdtype(tracks.dtype, np.number):
-            raise InputError(f"{path} has the shape {list(tracks.shape)}; Wan-Move's tracks are [frames, tracks, 2]")
+        if tracks.ndim != 3 or tracks.shape[2] != 2 or tracks.dtype.kind not in "iuf":
+            found = f"the shape {list(tracks.shape)} and the type {tracks.dtype}"
+            raise InputError(f"{path} has {found}; Wan-Move's tracks are numbers [frames, tracks, 2]")
         seen = _visibility(visibility, tracks.shape[:2])
         return _drags(path, list(tracks.transpose(1, 0, 2).astype(np.float64)), list(seen.T), size)
     if visibility:
@@ -54,8 +56,11 @@ def read_drags(path: Path, size: tuple[int, int] | None, visibility: Path | None
 def _load_array(path: Path) -> NDArray[Any]:
     try:
         found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot read {path} as an array: {error}") from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise InputError(f"{path} is an archive of arrays; save the tracks alone, with numpy.save")
     # Both arrays may come with the batch as their first axis.
     return found[0] if found.ndim > 2 and found.shape[0] == 1 else found
 
@@ -74,17 +79,16 @@ def _visibility(path: Path | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 def _load_json(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read drag file {path}: {error}") from error
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         try:
             return json.loads(text.replace("'", '"'))  # ComfyUI takes single quotes, so people write them
-        except json.JSONDecodeError:
-            where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-            raise InputError(f"drag file {path} is not JSON ({where})") from error
+        except (ValueError, RecursionError):
+            raise InputError(f"drag file {path} is not JSON ({error})") from error
 
 
 def _list_of_tracks(content: Any) -> list[Any]:
@@ -99,7 +103,7 @@ def _track(track: list[Any], index: int) -> NDArray[np.float64]:
     """`[frames, 2]`."""
     try:
         return np.array([(float(point["x"]), float(point["y"])) for point in track], np.float64).reshape(-1, 2)
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise InputError(f'track {index}: each place must be {{"x": number, "y": number}}') from error
 
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from ..errors import InputError
+from ..errors import InputError, RequirementError
 from .slot import Event, Limits, Outcome, Program, Slot
+
+DRIVER_S = 60.0  # in which NVIDIA's driver says what cards there are
 
 Task = dict[str, Any]
 
@@ -134,16 +136,22 @@ def graphics_cards() -> tuple[str, ...]:
 
     Raises:
         InputError: CUDA_VISIBLE_DEVICES allows none.
+        RequirementError: the driver does not answer.
     """
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         if cards := tuple(card.strip() for card in allowed.split(",") if card.strip()):
             return cards
-        raise InputError("--device gpu: CUDA_VISIBLE_DEVICES is empty, so no graphics card may be used; unset it")
+        message = "CUDA_VISIBLE_DEVICES is empty, so no graphics card may be used; unset it, or give --device cpu"
+        raise InputError(message)
     if (program := shutil.which("nvidia-smi")) is None:
         return ()
     query = [program, "--query-gpu=index", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=DRIVER_S, check=False)
+    except subprocess.TimeoutExpired as error:  # as where a card has fallen off its bus
+        message = f"nvidia-smi did not answer in {DRIVER_S:g} s: the driver hangs; restart it, or give --device cpu"
+        raise RequirementError(message) from error
     return tuple(done.stdout.split()) if done.returncode == 0 else ()
 
 

@@ -69,11 +69,13 @@ class Program:
         command: the arguments; a Python or a Blender, and the worker's file.
         arguments: of the worker: the module that does the work, see `worker`.
         environment: added to this process's own.
+        title: what messages call it.
     """
 
     command: tuple[str, ...]
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    title: str = "Blender"
 
     @classmethod
     def find(cls, maker: str, blender: Path | None = None) -> Program:
@@ -94,9 +96,9 @@ class Program:
         return cls.of_python(maker)
 
     @classmethod
-    def of_python(cls, maker: str) -> Program:
+    def of_python(cls, maker: str, title: str = "Blender") -> Program:
         """This Python."""
-        return cls((sys.executable, str(WORKER)), (maker,))
+        return cls((sys.executable, str(WORKER)), (maker,), title=title)
 
     @classmethod
     def of_blender(cls, maker: str, blender: Path) -> Program:
@@ -267,18 +269,19 @@ class Slot:
     def _epitaph(self, stage: str) -> str:
         """How the process ended, in words."""
         assert self._process is not None
+        title = self._program.title
         try:
             code = self._process.wait(POLITE)
         except subprocess.TimeoutExpired:
-            return f"Blender stopped answering at {stage}"
+            return f"{title} stopped answering at {stage}"
         if code >= 0:
-            return f"Blender ended at {stage} with exit code {code}"
+            return f"{title} ended at {stage} with exit code {code}"
         try:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"signal {-code}"
         hint = ", often because the machine ran out of memory" if name == "SIGKILL" else ""
-        return f"Blender was ended at {stage} by {name}{hint}"
+        return f"{title} was ended at {stage} by {name}{hint}"
 
     def _start(self) -> None:
         """Start the process; one that is killed at its start is started once more."""
@@ -291,7 +294,7 @@ class Slot:
             except _Over as over:
                 self.stop()
                 last = self._last_words().rpartition("\n")[2]
-                message = f"Blender does not start: {over.detail}" + (f" ({last})" if last else "")
+                message = f"{self._program.title} does not start: {over.detail}" + (f" ({last})" if last else "")
                 raise _Stop(("requirement", message)) from over
 
     def _start_once(self) -> None:

@@ -99,6 +99,19 @@ def test_what_compiling_made_is_kept_under_all_it_depends_on(unet):
     assert compile_key(other, "a") != key
 
 
+@torch.inference_mode()
+def test_what_compiling_made_on_a_cpu_is_kept_once_a_shape(unet, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setenv("PUPPET_MASTER_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(torch, "compile", lambda call, **_: call)  # the compiler itself takes minutes
+    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: saved.append(1) or (b"compiled", None))
+    accelerated = Accelerated(unet, "compile", "hash")
+    for seed in range(2):
+        accelerated(*arguments(unet, seed))
+    (kept,) = (tmp_path / "compiled").iterdir()
+    assert (kept.name, kept.read_bytes(), saved) == (f"{compile_key(unet, 'hash')}.bin", b"compiled", [1])
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 @torch.inference_mode()
 def test_cuda_graphs_equal_the_plain_forward(unet):

@@ -24,7 +24,7 @@ from puppet_master.backend.errors import (
 )
 from puppet_master.backend.hub import Hub
 from puppet_master.backend.licences import read_accepted
-from puppet_master.backend.loader import load_pipeline
+from puppet_master.backend.loader import ModelShelf, load_pipeline
 from puppet_master.backend.model_store import import_folder, remove, staging
 from puppet_master.backend.protocol import PreviewRequest
 from puppet_master.backend.published import HubFile, Licence, PublishedModel, Repository
@@ -382,6 +382,11 @@ def test_verify_finds_a_changed_byte(run, model_folder, models):
     assert code == ModelError.exit_code and f"{registry.WEIGHTS} is corrupt" in stderr
 
 
+def test_importing_what_is_not_there_says_so(run, tmp_path):
+    code, _, stderr = run("model", "import", tmp_path / "nowhere.safetensors")
+    assert code == ModelError.exit_code and "there is no" in stderr and "nowhere.safetensors" in stderr
+
+
 def test_remove_takes_a_users_model_and_no_other(run, model_folder, models):
     run("model", "import", model_folder, "--name", "mine")
     code, stdout, _ = run("model", "remove", "mine", "--json")
@@ -433,3 +438,10 @@ def test_pull_from_a_hub_that_is_away_is_one_line_and_exit_code_9(models):
     assert done.returncode == NetworkError.exit_code
     assert done.stderr.splitlines()[-1].startswith("error: 127.0.0.1:1 cannot be reached")
     assert "Traceback" not in done.stderr
+
+
+def test_a_device_that_there_is_not_is_told_to_whoever_asks_for_a_preview():
+    shelf = ModelShelf("gpu")
+    for ask in (shelf.prepare, lambda: shelf.get("tiny")):
+        with pytest.raises(InputError, match="cuda:N, not 'gpu'"):
+            ask()

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 from puppet_master.backend import Session
-from puppet_master.backend.errors import Cancelled, InputError, PuppetMasterError
+from puppet_master.backend.errors import Cancelled, InputError, PuppetMasterError, RequirementError
 from puppet_master.backend.protocol import Drag, DragPoint
 from puppet_master.backend.session import Preview
 
@@ -70,6 +70,21 @@ def test_one_that_cannot_be_made_spoils_no_other(session, still):
     assert "nowhere.png" in str(made[1]) and "seed" in str(made[2])
 
 
+def test_one_that_memory_is_too_small_for_spoils_no_other(session, still, monkeypatch):
+    session.preview(still)
+    pipeline = session._shelf.get("tiny")
+    whole = pipeline.generate
+
+    def small(request, *rest):
+        if request.frames == 200:
+            raise MemoryError("can't allocate memory")
+        return whole(request, *rest)
+
+    monkeypatch.setattr(pipeline, "generate", small)
+    made = list(session.previews([{"source": still, "frames": 200}, {"source": still}]))
+    assert [type(one) for one in made] == [RequirementError, Preview] and "fewer frames" in str(made[0])
+
+
 def test_what_is_cancelled_stops_and_the_next_is_made(session, still):
     begun, go_on = threading.Event(), threading.Event()
 
@@ -91,6 +106,7 @@ def test_what_is_cancelled_stops_and_the_next_is_made(session, still):
 @pytest.mark.parametrize(
     "choices, words",
     [({"sed": 1}, "no choice 'sed'"), ({"camera": "A"}, "of a scene alone"), ({"steps": 0}, "steps = 0"),
+     ({"drags": [1, 2]}, "drag 0 must be a Drag"), ({"drags": [{"points": 3}]}, "must be a list of"),
      ({"drags": np.zeros((2, 3))}, "must be \\[drags, frames, 2\\]"), ({"still_png": b""}, "no choice 'still_png'")],
 )  # fmt: skip
 def test_a_wrong_choice_is_refused_at_once(session, still, choices, words):
@@ -117,3 +133,9 @@ def test_scenes_share_one_blender(session, repository):
     assert session._slot.pid == blender
     with pytest.raises(PuppetMasterError, match='no camera "B"'):
         session.preview(scene, camera="B")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "mps"])
+def test_a_device_that_there_is_not_is_named(still, device):
+    with Session(device=device) as opened, pytest.raises(InputError, match=f"cuda:N, not '{device}'"):
+        opened.preview(still)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -48,7 +49,8 @@ def test_tasks_of_a_farm_make_the_whole_together_and_merge_makes_one_ledger(jobs
     batch(jobs, "--out", out, "--task", "1/2", *ONE_WORKER, capsys=capsys)
     assert outcomes(out / "ledger.task-0001-of-0002.jsonl") == [(0, "done"), (1, "done"), (2, "done")]
     lines = batch(jobs, "--out", out, "--merge", "--json", code=3, capsys=capsys)
-    assert lines == []  # events are of runs; the exit code says it: some
+    (end,) = map(json.loads, lines)
+    assert (end["event"], end["done"], end["missing"], end["exit_code"]) == ("end", 3, 4, 3)
     assert outcomes(out / "ledger.jsonl") == [(0, "done"), (1, "done"), (2, "done")]
     lines = batch(jobs, "--out", out, "--range", "2:6", "--json", *ONE_WORKER, capsys=capsys)
     events = [json.loads(line) for line in lines]
@@ -82,6 +84,13 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(jobs, tmp_path, cap
     said = [json.loads(line) for line in batch(jobs, "--out", out, "--dry-run", "--json", code=3, capsys=capsys)]
     assert [event["state"] for event in said[:-1]] == ["make"] * 6 + ["invalid"]
     assert not out.exists()
+
+
+def test_names_that_a_terminal_has_no_letters_for_are_shown_all_the_same(jobs, tmp_path):
+    command = [sys.executable, "-m", "puppet_master.backend", "batch", jobs, "--out", tmp_path / "out", "--dry-run"]
+    words = [*map(str, command), "--name", "扉{sweep}-{shot}"]
+    done = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False)
+    assert done.returncode == 3 and b"\\u6249_seed0-wide" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -123,11 +123,18 @@ def test_a_name_that_no_disk_takes_is_the_job_s_fault(folder, template):
     [
         ({"still": "still.png", "seed": "x"}, "seed = 'x': input should be a valid integer"),
         ({"still": "still.png", "seed": "5:2"}, "stands for 0 values"),
+        ({"still": "still.png", "seed": "a:b"}, "'a:b' must be FIRST:END"),
+        ({"still": "still.png", "seed": "0:" + "9" * 30}, "values; give FIRST:END"),
+        ({"still": "still.png", "seed": "0:10000", "steps": "1:1000"}, "stands for 9990000 previews"),
+        ({"still": "still.png", "preset": ["draft"]}, "there is no preset ['draft']"),
+        ({"still": "still.png", "drags": 5}, "drags = 5: 5 is neither a drag file's name nor its content"),
+        ({"still": "still\0.png"}, "is no name of a file"),
+        ({"still": "still.png", "drags": ["in.json", "\0"]}, "is no name of a file"),
         ({"still": "still.png", "steps": 0}, "steps = 0: input should be greater"),
         ({"still": "still.png", "guidance": "a"}, "guidance must be a number or FIRST:LAST"),
         ({"still": "still.png", "size": "64x64"}, 'belong to a "scene"'),
         ({"still": "still.png", "outputs": ["mov"]}, "outputs = 'mov'"),
-        ({"still": "still.png", "scene": "shot.blend"}, "either"),
+        ({"still": "still.png", "scene": "shot.blend"}, "either"), ({"still": "shot.blend"}, 'give it as "scene"'),
         ({"scene": "shot.blend", "size": "wide"}, "size must be WIDTHxHEIGHT"),
         ({"still": "still.png", "fit": "squash"}, "fit = 'squash'"),
         ({"still": "still.png", "background": "white"}, "background must be a colour"),
@@ -145,6 +152,8 @@ def test_a_job_that_cannot_be_read_says_which_field_and_why(folder, job, words):
         ({"drags": "nowhere.json"}, "cannot read drag file"),
         ({"drags": {"version": 2, "drags": []}}, "version"),
         ({"model": "huge"}, "there is no model 'huge'"),
+        ({"guidance": "1:-5"}, "guidance = -5 lies outside 1 to 100"),
+        ({"guidance": "nan"}, "guidance is nan"),
         ({"drags": [{"points": [{"t": 0, "x": 3, "y": 0}, {"t": 1, "x": 0, "y": 0}]}]}, "outside"),
         ({"drags": {"version": 1, "drags": [{**DRAGS["drags"][0], "name": f"d{n}"} for n in range(9)]}}, "remove 1"),
     ],
@@ -160,12 +169,42 @@ def test_what_a_preview_lacks_is_found_before_anything_starts(folder, choices, w
     [
         ("a.json", "{", "is not JSON"), ("b.json", "{}", "must hold a list of jobs"), ("c.json", "[]", "holds no jobs"),
         ("d.json", '{"version": 2, "jobs": []}', "reads version 1"), ("e.txt", "", "give jobs as"),
-        ("f.json", '{"version": 1, "jobs": [], "job": 1}', "unknown key 'job'"),
+        ("f.json", '{"version": 1, "jobs": [], "job": 1}', "unknown key 'job'"), ("g.json", "[" * 9999, "is not JSON"),
+        ("h.csv", "still\n" + "x" * 200_000, "is not a table"),
     ],
 )  # fmt: skip
 def test_a_job_file_that_cannot_be_read_as_a_whole_is_refused(folder, name, text, words):
     with pytest.raises(InputError, match=words):
         plan_of(folder, text, name)
+
+
+@pytest.mark.parametrize("letter", [";", "\t"])
+def test_a_table_may_be_parted_by_other_letters_and_come_from_windows(folder, letter):
+    rows = ["still;drags;name", "still.png;in.json;a, b", "still.png;;c"]
+    (folder / "jobs.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(rows).replace(";", letter).encode())
+    plan = lay_out(read_jobs(str(folder / "jobs.csv")), TEMPLATE)
+    found = [(made.fault, made.name, made.choices["drags"]) for made in plan]
+    assert found == [(None, "a-b", "in"), (None, "c", "none")]
+
+
+def test_a_file_with_a_pattern_s_letters_in_its_name_is_that_file(folder):
+    place = folder / "[show] 1"
+    place.mkdir()
+    (folder / "shot.blend").rename(place / "sh[0].blend")
+    (place / "jobs.json").write_text('[{"scene": "sh[0].blend"}]')
+    assert [made.name for made in lay_out(read_jobs(str(place / "jobs.json")), TEMPLATE)] == ["sh-0"]
+    (made,) = lay_out(read_jobs(str(place / "sh[0].blend")), TEMPLATE)
+    assert made.source == str(place / "sh[0].blend")
+
+
+def test_a_name_is_measured_in_bytes_as_disks_do(folder):
+    plan = plan_of(folder, [{"still": "still.png", "name": "扉" * count} for count in (66, 67)])
+    assert [made.name for made in plan] == ["扉" * 66, ""] and "200 bytes at most" in plan[1].fault
+
+
+def test_a_line_may_hold_any_letter_that_json_allows(folder):
+    (made,) = plan_of(folder, '{"still": "still.png", "shot": "a\u2028b\x85c"}\n', "jobs.jsonl")
+    assert made.shot == "a\u2028b\x85c"
 
 
 def test_one_torn_line_is_one_bad_job(folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +21,11 @@ from puppet_master.backend.batch.layout import WORK, Layout
 from puppet_master.backend.batch.naming import TEMPLATE
 from puppet_master.backend.batch.places import LocalPlaces, choose_device
 from puppet_master.backend.batch.plan import lay_out
+from puppet_master.backend.batch.records import known_lines
 from puppet_master.backend.batch.run import run
 from puppet_master.backend.errors import InputError, OutputError, RequirementError
+from puppet_master.backend.registry import CARD, EMBEDDED
+from puppet_master.backend.workers import pool
 from puppet_master.backend.workers.ledger_file import read_lines
 
 TOYS = Path(__file__).resolve().parents[2] / "batch_toys.py"
@@ -145,6 +149,15 @@ def test_what_fails_is_said_and_is_tried_again_only_on_request(write_jobs, scene
     assert run_toys(jobs, out, retry_failed=True).made == 1
 
 
+def test_of_a_run_s_lines_the_last_counts_whatever_the_clocks_of_disk_and_computer_say(tmp_path):
+    lines = [
+        {"key": "a", "outcome": "failed", "when": 99.0}, {"key": "a", "outcome": "done", "when": 1.0},
+        {"key": "b", "outcome": "done", "when": None}, {"key": "b", "outcome": "of another version"},
+    ]  # fmt: skip
+    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert {key: line["outcome"] for key, line in known_lines(tmp_path).items()} == {"a": "done", "b": "done"}
+
+
 def test_a_preview_that_crashes_its_process_costs_no_other_of_its_task(write_jobs, tmp_path):
     drag = {"points": [{"t": 0, "x": 0.2, "y": 0.5}, {"t": 1, "x": 0.6, "y": 0.5}], "name": "crash"}
     scene = str(write_scene(tmp_path / "a.blend"))
@@ -152,7 +165,9 @@ def test_a_preview_that_crashes_its_process_costs_no_other_of_its_task(write_job
     jobs = write_jobs(bad, *({"scene": scene, "name": f"good{n}", "seed": n} for n in range(5)))
     summary = run_toys(jobs, tmp_path / "out", workers=1)
     assert (summary.outcomes["done"], summary.outcomes["failed"]) == (5, 1)
-    assert ledger(tmp_path / "out")["bad"]["outcome"] == "failed" and made(tmp_path) == 5
+    bad_line = ledger(tmp_path / "out")["bad"]
+    assert bad_line["outcome"] == "failed" and made(tmp_path) == 5
+    assert bad_line["message"].startswith("crashed: the model's process was ended at generate by")
 
 
 @pytest.mark.parametrize("does", ["crash once", "lost card"])
@@ -188,6 +203,21 @@ def test_the_last_graphics_card_to_go_ends_the_run_and_the_ledger_stays_true(wri
     assert run_toys(jobs, out).exit_code == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_model_too_large_for_the_machine_spoils_no_other_s_previews(write_jobs, scenes, tmp_path, workers):
+    out, large = tmp_path / "out", tmp_path / "large"
+    large.mkdir()
+    shutil.copy(EMBEDDED / "tiny" / CARD, large)
+    scene = scenes[0]["scene"]
+    jobs = write_jobs({"scene": scene, "name": "heavy", "model": str(large), "seed": "0:3"}, *scenes)
+    summary = run_toys(jobs, out, workers=workers)
+    assert (summary.outcomes["done"], summary.outcomes["failed"], summary.exit_code) == (6, 3, 3)
+    assert "needs 80.0 GiB" in ledger(out)["heavy_seed2"]["message"] and made(tmp_path) == 6
+    assert run_toys(jobs, out).made == 0
+    with pytest.raises(RequirementError, match="needs 80"):  # alone they may be kept back by anything
+        run_toys(jobs, out, retry_failed=True)
+
+
 def test_a_device_is_chosen_once_and_for_all(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     assert choose_device("cuda") == ("cuda", ("2", "3"))
@@ -197,6 +227,21 @@ def test_a_device_is_chosen_once_and_for_all(monkeypatch):
         choose_device("gpu")
     with pytest.raises(InputError, match="there are 2 graphics cards"):
         choose_device("cuda:2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert choose_device("auto") == ("cpu", ())
+    with pytest.raises(InputError, match=r"CUDA_VISIBLE_DEVICES is empty.*--device cpu"):
+        choose_device("cuda")
+
+
+def test_a_driver_that_hangs_is_said_in_words(monkeypatch, tmp_path):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nexec sleep 20\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pool, "DRIVER_S", 0.2)
+    with pytest.raises(RequirementError, match="the driver hangs"):
+        choose_device("auto")
 
 
 def test_killed_at_any_moment_a_batch_is_completed_by_the_same_command(write_jobs, tmp_path):

@@ -63,6 +63,12 @@ def test_comfyui_tracks_become_drags(tmp_path, tracks, quotes):
     assert close([only], tracks[:, :1])
 
 
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    path = tmp_path / "tracks.json"
+    path.write_text('[{"x": 8, "y": 8}, {"x": 16, "y": 8}]', encoding="utf-8-sig")
+    assert len(read_drags(path, SIZE)) == 1
+
+
 def test_our_own_files_need_no_size(tmp_path):
     path = tmp_path / "drags.json"
     path.write_text('{"version": 1, "drags": [{"name": "a", "points": [{"t":0,"x":0,"y":0},{"t":1,"x":1,"y":1}]}]}')
@@ -76,6 +82,8 @@ def test_our_own_files_need_no_size(tmp_path):
         ([[{"x": 1}]], "track 0: each place must be"),
         ([1, 2], "neither a drag file"),
         ([[]], "holds no track that is seen"),
+        ([[{"x": 10**400, "y": 1}]], "track 0: each place must be"),
+        ({"version": 1, "drags": [{"points": [{"t": 10**400, "x": 0, "y": 0}]}]}, "larger than any number"),
     ],
 )
 def test_what_is_no_track_is_named(tmp_path, content, words):
@@ -96,5 +104,19 @@ def test_arrays_of_other_shapes_are_named(tmp_path, tracks):
         read_drags(tmp_path / "tracks.npy", SIZE, tmp_path / "seen.npy")
     with pytest.raises(InputError, match="as an array"):
         read_drags(tmp_path / "text.npy", SIZE)
+    (tmp_path / "torn.npy").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(InputError, match="as an array"):
+        read_drags(tmp_path / "torn.npy", SIZE)
+    whole = (tmp_path / "tracks.npy").read_bytes()
+    (tmp_path / "huge.npy").write_bytes(whole.replace(b"(81,", b"(9" + b"0" * 15 + b","))
+    with pytest.raises(InputError, match="as an array"):
+        read_drags(tmp_path / "huge.npy", SIZE)
+    with (tmp_path / "many.npy").open("wb") as stream:
+        np.savez(stream, tracks=tracks)
+    with pytest.raises(InputError, match="an archive of arrays"):
+        read_drags(tmp_path / "many.npy", SIZE)
+    np.save(tmp_path / "complex.npy", tracks + 1j)
+    with pytest.raises(InputError, match="type complex128"):
+        read_drags(tmp_path / "complex.npy", SIZE)
     with pytest.raises(InputError, match='"tracks_size"'):
         read_drags(tmp_path / "tracks.npy", None)
