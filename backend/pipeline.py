@@ -126,7 +126,9 @@ class PreviewPipeline:
         Raises:
             Cancelled: `should_stop` said so.
             InputError: the still cannot be read, or there are more drags than slots.
-            RequirementError: memory ran out in this memory mode and in the next cheaper one.
+            RequirementError: memory ran out, and there is no cheaper memory mode.
+            RuntimeError, MemoryError: torch's own, where it ran out in the next cheaper one too; see
+                `memory.is_out_of_memory`.
         """
         return self.generate_batch([request], on_step, should_stop)[0]
 
@@ -151,7 +153,7 @@ class PreviewPipeline:
             For each request what `generate` returns.
 
         Raises:
-            Cancelled, InputError, RequirementError: see `generate`; then none is returned.
+            Cancelled, InputError, RequirementError, RuntimeError, MemoryError: see `generate`; then none is returned.
         """
         prepared = [Prepared.of(request, self.info) for request in requests]
         waiting: dict[tuple[Any, ...], list[int]] = {}

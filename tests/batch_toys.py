@@ -2,7 +2,7 @@
 """Workers of batches without torch and Blender, for tests of what goes on around them.
 
 `batch_toys` stands in place of the maker: the same code, with a pipeline that slides the still. What a preview does is
-said by the name of its first drag: "crash once", "crash", "raise", "lost card", "too large", "refuse", "slow".
+said by the name of its first drag: "crash once", "crash", "raise", "lost card", "too large", "refuse", "slow", "hang".
 `batch_toy_stills` stands in Blender's place. As a program it runs a batch that a test can kill:
 
     python batch_toys.py JOBS OUT [WORKERS]
@@ -77,6 +77,8 @@ def behave(does: str) -> None:
         raise InputError("the toy refuses this still")
     elif does == "slow":
         time.sleep(SLOW_S)
+    elif does == "hang":
+        time.sleep(600)
 
 
 def work(task, emit) -> None:

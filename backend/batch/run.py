@@ -38,6 +38,7 @@ from .records import (
 
 SOME, NONE = 3, 12  # exit codes
 GROUPS = 2  # forward passes in one task: while one is at work, the other's files are written
+LIMITS = {"time limit": "--time-limit", "memory limit": "--memory-limit-gb"}  # by why a worker was ended
 Listener = Callable[[dict[str, Any]], None]
 
 
@@ -285,7 +286,7 @@ class _Run:
         key = outcome.key.partition(" ")[2]
         waiting = self._of_still.pop(key)
         said = _still_said(self._layout, key)
-        error = said.get("error") if said else {"kind": "error", "message": f"{outcome.reason}: {outcome.detail}"}
+        error = said.get("error") if said else {"kind": "error", "message": _ended(outcome)}
         scene = waiting[0].variation.source
         self._listen({
             "event": "still", "scene": scene, "outcome": FAILED if error else DONE, "previews": len(waiting),
@@ -311,8 +312,7 @@ class _Run:
                 self._feed.give_back(self._task_of([prepared]))
                 continue
             if line is None:  # whatever else was said: with a record it is done
-                message = f"{outcome.reason or 'crashed'}: {outcome.detail}"
-                line = self._failure(prepared, "error", message, outcome)
+                line = self._failure(prepared, "error", _ended(outcome), outcome)
             self._enter(prepared, line)
             path.unlink(missing_ok=True)
 
@@ -371,3 +371,9 @@ def _line(variation: Variation, outcome: str, kind: str, message: str) -> Line:
         "key": line_key(variation), "when": time.time(), **variation.described(), "outcome": outcome, "kind": kind,
         "message": message, "files": {},
     }  # fmt: skip
+
+
+def _ended(outcome: Outcome) -> str:
+    """How a worker ended that left no word of its own, and the option that would have let it go on."""
+    option = LIMITS.get(outcome.reason or "")
+    return f"{outcome.reason or 'crashed'}: {outcome.detail}" + (f"; {option} allows more" if option else "")

@@ -233,6 +233,19 @@ def test_a_device_is_chosen_once_and_for_all(monkeypatch):
         choose_device("cuda")
 
 
+def test_a_preview_that_hangs_is_ended_and_names_the_option_for_more_time(write_jobs, tmp_path):
+    still = write_scene(tmp_path / "shot.blend", grey=40)
+    points = [{"t": 0, "x": 0.5, "y": 0.5}, {"t": 1, "x": 0.6, "y": 0.5}]
+    drags = [[{"name": name, "points": points}] for name in ("hang", "part")]
+    jobs = write_jobs(*({"scene": str(still), "drags": own, "name": own[0]["name"]} for own in drags))
+    wanted, out = toy_wanted(tmp_path / "toys.log", time_limit=3.0), Layout(tmp_path / "out")
+    plan = lay_out(read_jobs(str(jobs)), TEMPLATE)
+    summary = run(plan, out, lambda blender: LocalPlaces(wanted, blender), lambda event: None)
+    assert summary.exit_code == 3 and ledger(tmp_path / "out")["part"]["outcome"] == "done"
+    message = ledger(tmp_path / "out")["hang"]["message"]
+    assert message.startswith("time limit: ") and message.endswith(" took over 3 s; --time-limit allows more")
+
+
 def test_a_driver_that_hangs_is_said_in_words(monkeypatch, tmp_path):
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\nexec sleep 20\n")
