@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are there whole or not at all, and paths that move along with the .blend."""
+"""Files that are there whole or not at all.
+
+No bpy here: programs use it to explain a missing Blender.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import bpy
 
 from ..backend.errors import OutputError
 
@@ -46,17 +47,6 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
-
-
-def stored(path: Path, blend: str | None = None) -> str:
-    """A path as it is stored: relative to the .blend (the open one, or `blend`) if that has a place on its drive."""
-    start = blend or bpy.data.filepath
-    if not start:
-        return str(path)
-    try:
-        return bpy.path.relpath(str(path), start=str(Path(start).parent))
-    except ValueError:  # another drive, on Windows
-        return str(path)
 
 
 def _reason(error: OSError | RuntimeError) -> str:

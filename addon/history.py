@@ -20,8 +20,8 @@ from bpy.types import Scene
 from ..backend.errors import InputError, OutputError, PuppetMasterError
 from ..backend.protocol import Drag, PreviewResult
 from . import handles, models, scene_settings
-from .files import stored
 from .preview_settings import PuppetHistoryEntry
+from .stored_paths import stored
 
 SETTINGS = "preview.json"
 MEGABYTE = 1_000_000

@@ -13,7 +13,7 @@ import bpy
 from bpy.types import Camera, CameraBackgroundImage, Image, ImageUser, Object, Scene
 
 from ..backend.errors import InputError
-from .files import stored
+from .stored_paths import stored
 
 IMAGE_NAME = "Puppet Preview"
 STILL_NAME = "Puppet Still"

@@ -9,8 +9,8 @@ from typing import Any
 from bpy.types import Scene
 
 from .compat import strips_of
-from .files import stored
 from .playback import frame_files
+from .stored_paths import stored
 
 
 def add_strip(scene: Scene, folder: Path, name: str, first_frame: int) -> Any:

@@ -9,9 +9,9 @@ from bpy.types import Context, Operator
 
 from ..backend.errors import InputError, ModelError, PuppetMasterError
 from . import models, still_status, stills
-from .files import stored
 from .framing import STILL_NAME
 from .handle_edit_operator import HandleEdit
+from .stored_paths import stored
 
 
 class StillEdit(HandleEdit):
