@@ -7,6 +7,8 @@ is a fault of ours and keeps its traceback.
 
 from __future__ import annotations
 
+OUT_OF_MEMORY = "out of memory; ask for fewer frames, a smaller model or another device"  # wherever it ran out
+
 
 class PuppetMasterError(Exception):
     """Base of all errors a user can cause or mend.

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import media
-from .errors import BackendError, Cancelled, PuppetMasterError, RequirementError
+from .errors import OUT_OF_MEMORY, BackendError, Cancelled, PuppetMasterError, RequirementError
 from .protocol import PreviewRequest, PreviewResult
 from .wire import CANCELLED, DONE, FAILED, FINAL_STATES, QUEUED, RUNNING, Event, Status
 
@@ -381,5 +381,5 @@ def _explained(error: Exception) -> PuppetMasterError:
     """A fault in words for the user; its traceback is in the log."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory|not enough memory", text):
-        return RequirementError("out of memory; ask for fewer frames, a smaller model or another device")
+        return RequirementError(OUT_OF_MEMORY)
     return PuppetMasterError(f"unexpected fault in the backend: {type(error).__name__}: {text}")

@@ -27,7 +27,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from .errors import ModelError, RequirementError
+from .errors import OUT_OF_MEMORY, ModelError, RequirementError
 from .option_values import MEMORY_CHOICES, parse_choice
 
 AUTO, *_MODES = MEMORY_CHOICES
@@ -183,7 +183,7 @@ class Placement:
         """
         mode = self.cheaper()
         if mode is None:
-            raise RequirementError("out of memory; ask for fewer frames, a smaller model or another device")
+            raise RequirementError(OUT_OF_MEMORY)
         message = f"out of memory in mode {self.mode}: made again in mode {mode}, which takes longer"
         log.warning(message)
         self.mode = mode

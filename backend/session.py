@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import media
-from .errors import Cancelled, InputError, PuppetMasterError, RequirementError, from_wire
+from .errors import OUT_OF_MEMORY, Cancelled, InputError, PuppetMasterError, RequirementError, from_wire
 from .export import GIF, VIDEO, write_whole
 from .protocol import Drag, DragPoint, PreviewRequest, PreviewResult, drags_from_json
 from .still import check_scene
@@ -332,8 +332,7 @@ class Session:
 
             if not is_out_of_memory(error):
                 raise
-            message = "out of memory; ask for fewer frames, a smaller model or another device"
-            raise RequirementError(message) from error
+            raise RequirementError(OUT_OF_MEMORY) from error
         tell(Progress("done", result.steps, result.steps))
         return Preview(frames, result)
 
